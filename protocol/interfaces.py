@@ -1,0 +1,86 @@
+"""Types through which the parts of a call meet; no behaviour lives here.
+
+Sender and receiver do not know each other and do not know aiortc: both are handed a `MediaLink`, which
+`talkface/rtc_link.py` implements over WebRTC and tests implement in memory. Time is injected as a `Clock`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A monotonic clock; `FakeClock` in tests."""
+
+    def now_us(self) -> int:
+        """Microseconds since an arbitrary start; never goes backwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPacket:
+    """One decrypted RTP packet of the remote audio stream, as it came from the transport."""
+
+    sequence_number: int
+    """16-bit RTP sequence number, not unwrapped."""
+    rtp_timestamp: int
+    """32-bit RTP timestamp in 48 kHz ticks, not unwrapped."""
+    payload: bytes
+    """Opus packet, padding included (RFC 7587)."""
+    ssrc: int
+    arrival_time_us: int
+    """Receiver's monotonic clock when the datagram left the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptionReport:
+    """What the far end says about our audio (RTCP receiver report, RFC 3550 section 6.4.2)."""
+
+    fraction_lost: float
+    """Share of packets lost since the last report, 0..1."""
+    jitter_ms: float
+    round_trip_ms: float | None
+    """None while no sender report has been echoed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketCost:
+    """How the payload of one outgoing RTP packet divides, so that the wire meter can name the bytes."""
+
+    opus_bytes: int
+    """Opus frame bytes with TOC, as they would be sent without our padding."""
+    style_bytes: int
+    """Style block and the padding syntax it needs."""
+    redundancy_bytes: int
+    """Previous packet carried again, with its framing."""
+    is_talking: bool
+    """False for comfort-noise packets and style that rides in silence."""
+
+
+class MediaLink(Protocol):
+    """A connected, encrypted audio path to one peer with a reliable control channel beside it.
+
+    Callbacks run in the event loop and must not block. Bytes from callbacks are hostile.
+    """
+
+    def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
+        """Queue one Opus packet; `timestamp_ticks` (48 kHz) counts from 0, may skip, and only grows."""
+        ...
+
+    async def send_control(self, message: bytes) -> None:
+        """Send one whole message reliably and in order; waits while more than 1 MiB is in flight."""
+        ...
+
+    def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
+        """Deliver every audio RTP packet, duplicates and misordered ones included."""
+        ...
+
+    def on_control(self, callback: Callable[[bytes], None]) -> None:
+        """Deliver every whole control message."""
+        ...
+
+    def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
+        """Deliver the far end's view of our stream, about every 5 s."""
+        ...

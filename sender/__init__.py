@@ -1,0 +1,1 @@
+"""Sending half of a Talkface call: sources, Opus encoding, packets, rate control."""

@@ -1,0 +1,1 @@
+"""The Talkface application: command line, call, demo, experiments."""

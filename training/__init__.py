@@ -1,0 +1,1 @@
+"""Training of every Talkface model: data, losses, loop, evaluation."""
