@@ -211,9 +211,7 @@ def report_from_dict(data: dict[str, Any]) -> Report:
     try:
         fields = dict(data)
         fields["wire"] = WireReport(up=_direction(data["wire"]["up"]), down=_direction(data["wire"]["down"]))
-        fields["audio"] = AudioReport(
-            **{**data["audio"], "latency_ms": Percentiles(**data["audio"]["latency_ms"])}
-        )
+        fields["audio"] = AudioReport(**{**data["audio"], "latency_ms": Percentiles(**data["audio"]["latency_ms"])})
         fields["video"] = VideoReport(**{**data["video"], "render_ms": Percentiles(**data["video"]["render_ms"])})
         fields["av_skew_ms"] = SkewReport(**data["av_skew_ms"])
         fields["machine"] = MachineReport(**data["machine"])
