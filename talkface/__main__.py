@@ -1,0 +1,7 @@
+"""`python -m talkface` is the `talkface` command."""
+
+from __future__ import annotations
+
+from talkface.cli import main
+
+main()
