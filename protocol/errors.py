@@ -19,6 +19,10 @@ class MalformedPacketError(ProtocolError):
     """Raised by every parser when fields contradict each other or a value is outside its range."""
 
 
+class UnknownTypeError(ProtocolError):
+    """Raised for a message type of a later version; the receiver skips it and counts it."""
+
+
 class BadMagicError(ProtocolError):
     """Raised when a file or message is of another kind altogether."""
 
