@@ -1,0 +1,34 @@
+"""How good a drawn face is: picture, lips, realism, sharpness, steadiness, identity and bits.
+
+Frames are [T, 3, H, W] float in [0, 1] (RGB), landmarks [T, 68, 2] in pixels. A metric that needs third-party
+weights takes their path; without them the caller reports `Unavailable` with the reason, never a substitute under
+the same name.
+"""
+
+from __future__ import annotations
+
+from talkface_core.metrics.flicker import background_flicker, static_background_mask
+from talkface_core.metrics.frechet import FeatureStatistics, frechet_distance
+from talkface_core.metrics.image import ms_ssim, psnr, ssim
+from talkface_core.metrics.landmark_distance import FACE_POINTS, MOUTH_POINTS, landmark_distance
+from talkface_core.metrics.result import Unavailable, frames_to_unit
+from talkface_core.metrics.sharpness import box_around, high_band_ratio
+from talkface_core.metrics.style_bits import StyleBits
+
+__all__ = [
+    "FACE_POINTS",
+    "MOUTH_POINTS",
+    "FeatureStatistics",
+    "StyleBits",
+    "Unavailable",
+    "background_flicker",
+    "box_around",
+    "frames_to_unit",
+    "frechet_distance",
+    "high_band_ratio",
+    "landmark_distance",
+    "ms_ssim",
+    "psnr",
+    "ssim",
+    "static_background_mask",
+]
