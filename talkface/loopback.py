@@ -1,0 +1,181 @@
+"""A call between two processes of this machine over real sockets, and one report of what both saw.
+
+    this process ── starts ──> signalling server, relay (only for a rough network), receiver, sender
+                 <── events ── progress of the ends; records when they end
+
+The ends are the same `talkface send` and `talkface receive` that people run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from talkface.child_process import ChildProcess, Event
+from talkface.end_record import EndRecord, read_record
+from talkface.errors import UserError
+from talkface.options import LoopbackOptions
+from talkface.progress import ConsoleProgress
+from talkface.report import Report
+from talkface.report_build import build_report
+from talkface.report_html import write_page
+from talkface.report_terminal import print_report
+from talkface.still import read_still
+
+SILENCE_LIMIT_S = 90.0
+"""A child that says nothing for this long hangs; ends tick every second."""
+FINISH_LIMIT_S = 60.0
+"""From the end of one end to the end of the other."""
+
+
+def run_and_show(options: LoopbackOptions) -> None:
+    """Run the call, write report, page and MP4, and print the table."""
+    for path in (options.output, options.report, options.html):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    with ConsoleProgress() as progress:
+        report = asyncio.run(run_loopback(options, progress))
+    if options.report is not None:
+        report.write(options.report)
+    if options.html is not None:
+        still = read_still(options.output) if options.output is not None else None
+        write_page(report, options.html, still)
+    console = Console()
+    print_report(report, console)
+    for path in (options.output, options.report, options.html):
+        if path is not None:
+            console.print(f"wrote {path}", markup=False, highlight=False)
+
+
+async def run_loopback(options: LoopbackOptions, progress: ConsoleProgress) -> Report:
+    """The call itself.
+
+    Ctrl-C ends both ends cleanly; the report then covers the call so far.
+
+    Raises:
+        UserError: an end failed; the message is its own.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="talkface-")))
+        watcher = _Watcher(progress)
+        environment = {"TALKFACE_SECRET": secrets.token_urlsafe(18)}
+        signal_url = await _start_signalling(stack, environment, watcher)
+        relay_arguments = await _start_relay(stack, options, watcher)
+        meeting = ["--signal", signal_url, "--room", "loopback", "--events", *relay_arguments]
+        records = {name: folder / f"{name}.json" for name in ("receive", "send")}
+        children: list[ChildProcess] = []
+        for name, arguments in (("receive", receive_arguments(options, folder)), ("send", send_arguments(options))):
+            child = await ChildProcess.start(
+                name,
+                [name, *meeting, *arguments, "--record", str(records[name])],
+                watcher.handler(name),
+                environment,
+            )
+            stack.push_async_callback(child.close)
+            children.append(child)
+        await _run_children(children, watcher)
+        found = {name: _read(path) for name, path in records.items()}
+    return build_report(
+        sender=found["send"],
+        receiver=found["receive"],
+        command=options.command,
+        network=options.network.described(),
+        notes=watcher.notes,
+    )
+
+
+def send_arguments(options: LoopbackOptions) -> list[str]:
+    """Command-line options of the sending end."""
+    source = options.source
+    arguments = ["--input", str(source.input), "--identity", source.identity, "--style", source.style.value]
+    arguments += ["--preset", source.preset, "--weights", options.model.weights]
+    arguments += ["--adaptive" if source.adaptive else "--no-adaptive", "--clock-ppm", repr(source.clock_ppm)]
+    if source.style_track is not None:
+        arguments += ["--style-track", str(source.style_track)]
+    if source.duration_s is not None:
+        arguments += ["--duration-s", repr(source.duration_s)]
+    return arguments
+
+
+def receive_arguments(options: LoopbackOptions, folder: Path) -> list[str]:
+    """Command-line options of the receiving end; its identity cache is empty, so that the identity's bytes show."""
+    arguments = ["--weights", options.model.weights, "--runtime", options.model.runtime.value]
+    arguments += ["--cache-folder", str(folder / "identities")]
+    if options.output is not None:
+        arguments += ["--output", str(options.output)]
+    return arguments
+
+
+class _Watcher:
+    """Collects what the children say and shows it."""
+
+    def __init__(self, progress: ConsoleProgress) -> None:
+        self._progress = progress
+        self.notes: list[str] = []
+
+    def handler(self, name: str) -> Callable[[Event], None]:
+        return lambda event: self._handle(name, event)
+
+    def _handle(self, name: str, event: Event) -> None:
+        kind = event.get("event")
+        if kind == "note" and event["text"] not in self.notes:
+            self.notes.append(event["text"])
+            self._progress.note(event["text"])
+        elif kind == "tick" and name == "send":
+            self._progress.tick(event["seconds"], event["kbps"])
+        elif kind == "state":
+            details: dict[str, Any] = {key: value for key, value in event.items() if key not in ("event", "name")}
+            self._progress.state(str(event["name"]), end=name, **details)
+
+
+async def _run_children(children: list[ChildProcess], watcher: _Watcher) -> None:
+    """Until both have ended. The end of one ends the other; an error of one is raised once the other is gone."""
+    loop = asyncio.get_running_loop()
+    interrupted = asyncio.Event()
+    loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    loop.add_signal_handler(signal.SIGTERM, interrupted.set)
+    waits = {asyncio.create_task(child.wait()): child for child in children}
+    stop = asyncio.create_task(interrupted.wait())
+    deadline_s = float("inf")
+    try:
+        pending = set(waits)
+        while pending:
+            done, _ = await asyncio.wait({*pending, stop}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            if stop in done and not watcher.notes.count("stopped by Ctrl-C"):
+                watcher.notes.append("stopped by Ctrl-C")
+                for child in children:
+                    child.interrupt()
+            pending -= done
+            for task in done & set(waits):
+                task.result()  # an error of a child ends the call here
+                deadline_s = min(deadline_s, loop.time() + FINISH_LIMIT_S)
+            if stop.done():
+                deadline_s = min(deadline_s, loop.time() + FINISH_LIMIT_S)
+                await asyncio.wait(pending, timeout=1.0) if pending else None
+            for task in pending:
+                child = waits[task]
+                if loop.time() > deadline_s:
+                    raise UserError(f"{child.name} did not end within {FINISH_LIMIT_S:.0f} s of the other end")
+                if loop.time() - child.last_sign_of_life_s > SILENCE_LIMIT_S:
+                    raise UserError(f"{child.name} has said nothing for {SILENCE_LIMIT_S:.0f} s and was ended")
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+        for task in [*waits, stop]:
+            task.cancel()
+        await asyncio.gather(*waits, stop, return_exceptions=True)
+
+
+def _read(path: Path) -> EndRecord:
+    try:
+        return read_record(path)
+    except ValueError as error:
+        raise UserError(str(error), "the end stopped before it could write what it counted") from error
