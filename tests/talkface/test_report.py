@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from talkface.report import (
+    COMPONENT_LABELS,
     MAX_POINTS,
+    AudioReport,
+    ComponentReport,
+    DirectionReport,
+    MachineReport,
     Percentiles,
     Report,
+    SkewReport,
+    VideoReport,
     kbps,
     percentiles,
     report_from_dict,
@@ -81,3 +89,12 @@ def test_thin_keeps_the_spike() -> None:
     assert len(series.values) <= MAX_POINTS
     assert max(series.values) == 500.0
     assert series.seconds == sorted(series.seconds)
+
+
+def test_documentation_names_every_field() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "report.md").read_text()
+    kinds = (Report, DirectionReport, AudioReport, VideoReport, MachineReport, SkewReport, ComponentReport)
+    names = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+    missing = sorted(name for name in names if name not in page)
+    assert not missing
+    assert set(re.findall(r"`([a-z_]+)`", page.split("`wire.*.components`")[1].split("\n")[0])) >= set(COMPONENT_LABELS)
