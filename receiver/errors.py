@@ -1,0 +1,20 @@
+"""Errors of the receiving side: what a caller of `receiver` can do something about."""
+
+from __future__ import annotations
+
+
+class ReceiverError(ValueError):
+    """Base of the errors below."""
+
+
+class PeerIncompatibleError(ReceiverError):
+    """The far end speaks another protocol version; the session cannot go on, updating one side helps."""
+
+
+class SinkUnavailableError(ReceiverError):
+    """A sink cannot work on this machine (no display, no sound device, folder not writable); the message says why
+    and what to do. Raised when the sink is opened, before the call starts."""
+
+
+class InvalidStateError(ReceiverError):
+    """A method was called in the wrong order; a bug of the caller."""

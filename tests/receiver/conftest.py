@@ -1,0 +1,193 @@
+"""Fakes and helpers of the receiver's tests: a clock that is set, speech that is made, a network that is written down."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from protocol.interfaces import ReceivedPacket
+from protocol.opus_padding import add_padding, packet_duration_ticks
+from protocol.style_block import StyleBlock
+from receiver.audio_playout import AudioPlayout, PlayoutChunk
+from receiver.media_clock import MediaClock
+from receiver.media_packet import PacketIntake
+from talkface_core.opus import OpusEncoder
+
+TICK_US = 1000 / 48
+START_US = 1_000_000
+
+
+class FakeClock:
+    """A clock that shows what it was set to."""
+
+    def __init__(self, now_us: int = START_US) -> None:
+        self.time_us = now_us
+
+    def now_us(self) -> int:
+        return self.time_us
+
+
+def make_speech(seconds: float, seed: int = 1) -> NDArray[np.int16]:
+    """[n] int16 at 48 kHz: a gliding voice with syllables and some breath, for codecs rather than ears."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * 48_000)) / 48_000
+    phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / 48_000
+    voice = sum(np.sin(k * phase) / k for k in range(1, 20))
+    syllables = np.clip(np.sin(2 * np.pi * 3.1 * t) + 0.4, 0, 1)
+    noise = rng.standard_normal(t.shape[0]) * 0.02
+    return np.asarray((voice * 0.2 * syllables + noise * syllables) * 20_000, dtype=np.int16)
+
+
+def encode(pcm: NDArray[np.int16], packet_ms: int = 60, bitrate_bps: int = 8_000) -> list[bytes]:
+    encoder = OpusEncoder(bitrate_bps, packet_ms)
+    size = encoder.samples_per_packet
+    return [encoder.encode(pcm[i : i + size]) for i in range(0, pcm.shape[0] - size + 1, size)]
+
+
+@dataclass
+class Arrival:
+    """A packet and when it comes."""
+
+    at_us: int
+    packet: ReceivedPacket
+
+
+@dataclass
+class Stream:
+    """A sender written down: packets with timestamps, sent when their sound is over."""
+
+    opus: list[bytes]
+    packet_ms: int = 60
+    first_sequence: int = 65_500
+    first_timestamp: int = 2**32 - 48_000
+    ssrc: int = 77
+    has_redundancy: bool = False
+    style: Callable[[int], bytes] = field(default=lambda index: b"")
+    skew_ppm: float = 0.0
+    """Sender's clock fast by this."""
+
+    def sent_us(self, index: int) -> float:
+        ticks = (index + 1) * self.packet_ms * 48
+        return START_US + ticks * TICK_US * (1 - self.skew_ppm * 1e-6)
+
+    def packet(self, index: int, arrival_us: float) -> ReceivedPacket:
+        opus = self.opus[index % len(self.opus)]
+        redundancy = self.opus[(index - 1) % len(self.opus)] if self.has_redundancy and index else b""
+        block = StyleBlock(style=self.style(index), redundancy=redundancy).to_bytes()
+        return ReceivedPacket(
+            sequence_number=(self.first_sequence + index) & 0xFFFF,
+            rtp_timestamp=(self.first_timestamp + index * self.packet_ms * 48) & 0xFFFFFFFF,
+            payload=add_padding(opus, block) if block else opus,
+            ssrc=self.ssrc,
+            arrival_time_us=round(arrival_us),
+        )
+
+    def arrivals(
+        self,
+        count: int,
+        *,
+        lost: Callable[[int], bool] = lambda index: False,
+        delay_ms: Callable[[int], float] = lambda index: 20.0,
+    ) -> list[Arrival]:
+        """The first `count` packets through a network with this loss and delay, in order of arrival."""
+        arrivals = []
+        for index in range(count):
+            if not lost(index):
+                at_us = self.sent_us(index) + delay_ms(index) * 1000
+                arrivals.append(Arrival(round(at_us), self.packet(index, at_us)))
+        return sorted(arrivals, key=lambda arrival: arrival.at_us)
+
+
+@dataclass
+class PlayoutRun:
+    """What came out of a simulated playout."""
+
+    chunks: list[PlayoutChunk] = field(default_factory=list)
+    ready_us: dict[int, int] = field(default_factory=dict)
+    """By unwrapped sequence, packets only (no repairs)."""
+    delays_ms: list[tuple[int, float]] = field(default_factory=list)
+    """(local time, playout delay above the base line)."""
+
+    def pcm(self) -> NDArray[np.int16]:
+        return np.concatenate([chunk.pcm for chunk in self.chunks])
+
+
+class PlayoutBench:
+    """Runs `AudioPlayout` against a list of arrivals in simulated time, 5 ms a step."""
+
+    def __init__(self) -> None:
+        self.clock = MediaClock(presentation_delay_us=0)
+        self.playout = AudioPlayout(self.clock)
+        self.intake = PacketIntake()
+        self.run_result = PlayoutRun()
+        self.now_us = START_US
+
+    def run(self, arrivals: Iterable[Arrival], until_us: int | None = None, step_us: int = 5_000) -> PlayoutRun:
+        waiting = list(arrivals)
+        end_us = until_us if until_us is not None else waiting[-1].at_us + 200_000
+        index = 0
+        while self.now_us < end_us:
+            self.now_us += step_us
+            while index < len(waiting) and waiting[index].at_us <= self.now_us:
+                self._tick(waiting[index].at_us)
+                packet = self.intake.accept(waiting[index].packet)
+                if packet is not None:
+                    self.playout.add(packet)
+                index += 1
+            self._tick(self.now_us)
+        return self.run_result
+
+    def _tick(self, now_us: int) -> None:
+        for chunk in self.playout.advance(now_us):
+            self.run_result.chunks.append(chunk)
+            if chunk.packet is not None and not chunk.packet.is_repair:
+                self.run_result.ready_us[chunk.packet.sequence] = self.clock.ready_us(chunk.start_samples)
+        delay_ms = self.playout.delay_ms
+        if delay_ms is not None:
+            self.run_result.delays_ms.append((now_us, delay_ms))
+
+
+@pytest.fixture(scope="session")
+def speech_packets() -> list[bytes]:
+    """10 s of 8 kbps wideband at 60 ms."""
+    packets = encode(make_speech(10.0))
+    assert all(packet_duration_ticks(packet) == 2880 for packet in packets)
+    return packets
+
+
+@pytest.fixture
+def bench() -> PlayoutBench:
+    return PlayoutBench()
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def new_stream(speech_packets: list[bytes]) -> Callable[..., Stream]:
+    def make(**changes: object) -> Stream:
+        return Stream(speech_packets, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def seeded() -> random.Random:
+    return random.Random(7)
+
+
+@pytest.fixture(scope="session")
+def encode_packets() -> Callable[..., list[bytes]]:
+    return encode
+
+
+@pytest.fixture(scope="session")
+def speech() -> Callable[..., NDArray[np.int16]]:
+    return make_speech
