@@ -1,0 +1,314 @@
+"""Everything a training run can be told: typed, validated, with a sentence for every field.
+
+A recipe (training/recipes.py) is a function that returns a `TrainConfig`; `--section.field value` changes one field
+(training/config_values.py); unknown names fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+def _require(holds: bool, name: str, problem: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: {problem}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Sizes of the networks."""
+
+    resolution_px: int = 256
+    """Side of the drawn frame."""
+    latent_dim: int = 512
+    """D, the dimension of z, e, d and m; 512 in the paper."""
+    channel_base: int = 8192
+    """Generator channels at resolution r are channel_base / r, at most channel_max."""
+    channel_max: int = 256
+    """Most generator channels."""
+    identity: Literal["table", "encoder"] = "table"
+    """Where z comes from: one learned vector per person, or the feed-forward E_image on a reference frame."""
+    layer_offsets: bool = False
+    """Give every person static per-layer offsets too; off is the paper."""
+    discriminator_base: int = 8192
+    """Discriminator channels at resolution r are discriminator_base / r, at most discriminator_max."""
+    discriminator_max: int = 256
+    """Most discriminator channels."""
+    minibatch_group: int = 4
+    """Samples whose deviation D sees; 1 switches that map off and makes D independent of how a batch is split."""
+    mouth_crop_px: int = 64
+    """Side of the crop that the mouth discriminator judges."""
+
+    def __post_init__(self) -> None:
+        _require(
+            8 <= self.resolution_px <= 1024 and self.resolution_px & (self.resolution_px - 1) == 0,
+            "model.resolution_px",
+            f"must be a power of two from 8 to 1024, not {self.resolution_px}",
+        )
+        for name in ("latent_dim", "channel_base", "channel_max", "discriminator_base", "discriminator_max"):
+            _require(getattr(self, name) >= 1, f"model.{name}", f"must be 1 or more, not {getattr(self, name)}")
+        _require(self.minibatch_group >= 1, "model.minibatch_group", "must be 1 or more")
+        _require(self.mouth_crop_px in (32, 64, 128), "model.mouth_crop_px", "must be 32, 64 or 128")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    """Weights λ of the terms; 0 leaves a term out altogether."""
+
+    perceptual: float = 1.0
+    """λ_perc of eq. 8."""
+    adversarial: float = 0.1
+    """λ_adv of eq. 9."""
+    sync: float = 1.0
+    """λ_sync of eq. 10; points in fractions of the frame's side."""
+    contrastive: float = 0.05
+    """λ_cont of eq. 11."""
+    margin: float = 0.5
+    """m of eq. 11, between unit vectors."""
+    r1_gamma: float = 0.4
+    """Weight γ/2 of R1; 0.0002 · resolution² / batch is a start."""
+    r1_interval: int = 16
+    """R1 on every so many steps, weighted up by the same factor (lazy regularisation)."""
+    pyramid_l1: float = 0.0
+    """L1 at four resolutions (addition)."""
+    laplacian: float = 0.0
+    """L1 of Laplacian bands, against blur (addition)."""
+    feature_matching: float = 0.0
+    """L1 of D's feature maps (addition)."""
+    mouth_adversarial: float = 0.0
+    """Adversarial loss on the mouth crop by a discriminator of its own (addition)."""
+    temporal: float = 0.0
+    """L1 of frame differences (addition); needs train.frames_per_clip of 2 or more."""
+    rate: float = 0.0
+    """Weight of style bits per frame (addition)."""
+    face_weight: float = 1.0
+    """Pixel weight within the face in pyramid and Laplacian terms; the background has 1."""
+    mouth_weight: float = 1.0
+    """Pixel weight within the mouth's box."""
+    sync_mouth_weight: float = 1.0
+    """Weight of the 20 lip points in eq. 10; 1 is the paper."""
+    sync_jaw_weight: float = 1.0
+    """Weight of the 17 jaw points in eq. 10; 1 is the paper."""
+    perceptual_backend: Literal["vgg16", "landmarks", "random_vgg16"] = "landmarks"
+    """Feature network of eq. 8: VGG-16's last convolution (the paper; needs vgg16_weights), the maps of our landmark
+    network, or VGG-16 with seeded random weights."""
+    vgg16_weights: str = ""
+    """Path of torchvision's VGG-16 weights."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, float):
+                _require(value >= 0, f"loss.{name}", f"must be 0 or more, not {value}")
+        _require(self.r1_interval >= 1, "loss.r1_interval", "must be 1 or more")
+        _require(
+            self.perceptual_backend != "vgg16" or bool(self.vgg16_weights) or self.perceptual == 0,
+            "loss.vgg16_weights",
+            "the vgg16 backend needs a file: `talkface weights` fetches it, or choose "
+            "--loss.perceptual_backend landmarks",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSection:
+    """Optimisation."""
+
+    steps: int = 100_000
+    """Optimiser steps of the whole run; with `minutes` only the upper bound."""
+    minutes: float = 0.0
+    """Length of the run in minutes of wall time, over all resumptions; 0: `steps` decide. Schedules follow it."""
+    batch_size: int = 32
+    """Clips per step, over all processes and accumulation parts."""
+    frames_per_clip: int = 1
+    """T: consecutive frames drawn per clip."""
+    accumulate: int = 1
+    """Parts that a batch is worked through in, to save memory; the result is the same."""
+    lr: float = 1e-4
+    """Adam's learning rate of encoders and everything else."""
+    lr_generator: float = 0.0
+    """Learning rate of G; 0: as `lr`. G's weights are equalised and take a larger one."""
+    lr_discriminator: float = 0.0
+    """Learning rate of both discriminators; 0: as `lr`."""
+    beta1: float = 0.9
+    """Adam's β₁; 0 is StyleGAN's."""
+    beta2: float = 0.999
+    """Adam's β₂."""
+    weight_decay: float = 0.0
+    """Adam's weight decay (L2); 1e-6 in the paper."""
+    warmup_steps: int = 0
+    """Steps over which learning rates grow from 0."""
+    decay_from: float = 1.0
+    """Share of the run after which learning rates fall linearly to 0; 1: never."""
+    gan_from: float = 0.0
+    """Share of the run after which the adversarial terms begin."""
+    gan_ramp: float = 0.0
+    """Share of the run over which they grow to their weight."""
+    contrastive_from: float = 0.0
+    """Share of the run after which the contrastive term begins."""
+    straight_through_from: float = 1.0
+    """Share of the run after which style is rounded instead of noised."""
+    small_until: float = 0.0
+    """Share of the run spent at half the resolution, without adversarial terms."""
+    ema_decay: float = 0.999
+    """Decay per step of the averaged weights, which samples, validation and export use."""
+    bf16: bool = True
+    """Convolutions in bfloat16 (CUDA, or CPUs with AMX); weights and losses stay in float32."""
+    seed: int = 0
+    """Every random draw follows from seed, step and sample number."""
+    freeze_generator: bool = False
+    """Train the encoders alone."""
+    freeze_encoders: bool = False
+    """Train G (and D) alone: personal tuning."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "frames_per_clip", "accumulate"):
+            _require(getattr(self, name) >= 1, f"train.{name}", f"must be 1 or more, not {getattr(self, name)}")
+        _require(self.batch_size % self.accumulate == 0, "train.accumulate", "must divide train.batch_size")
+        _require(self.minutes >= 0, "train.minutes", "must be 0 or more")
+        for name in ("lr", "lr_generator", "lr_discriminator", "weight_decay"):
+            _require(getattr(self, name) >= 0, f"train.{name}", "must be 0 or more")
+        _require(self.lr > 0, "train.lr", "must be above 0")
+        for name in ("beta1", "beta2", "ema_decay"):
+            _require(0 <= getattr(self, name) < 1, f"train.{name}", "must be at least 0 and below 1")
+        for name in ("decay_from", "gan_from", "gan_ramp", "contrastive_from", "straight_through_from", "small_until"):
+            _require(0 <= getattr(self, name) <= 1, f"train.{name}", "is a share of the run, 0 to 1")
+        _require(
+            not (self.freeze_generator and self.freeze_encoders), "train.freeze_generator", "nothing is left to train"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StyleSection:
+    """What E_style sees and how lips are kept out of it."""
+
+    enabled: bool = True
+    """False trains without video reference: d = 0 always (Table II, w/o VideoRef)."""
+    context_frames: int = 4
+    """Frames before the drawn ones that warm up the LSTM."""
+    mask_mouth: bool = True
+    """Cover the mouth in the base layer's picture, so that lips come from the sound."""
+    drop: float = 0.1
+    """Share of clips with d = 0."""
+    drop_lips: float = 0.3
+    """Share of the other clips without the lips layer."""
+    drop_audio: float = 0.0
+    """Share of clips with e = 0."""
+    cross: float = 0.0
+    """Share of clips that get the sound of another clip and are judged on eyes, brows and nose alone."""
+    center: bool = False
+    """Subtract the style's mean over the frames seen, so that identity cannot hide in it."""
+
+    def __post_init__(self) -> None:
+        _require(self.context_frames >= 0, "style.context_frames", "must be 0 or more")
+        for name in ("drop", "drop_lips", "drop_audio", "cross"):
+            _require(0 <= getattr(self, name) <= 1, f"style.{name}", "is a share, 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioSection:
+    """Augmentation of the sound; what the receiver hears has been through Opus."""
+
+    voices: int = 0
+    """Changed voices (pitch, formants, noise, Opus) made per clip besides its own; 0: the sound as it is."""
+    own_voice: float = 0.4
+    """Share of draws that keep the own voice."""
+    opus_bps: tuple[int, ...] = ()
+    """Bitrates of the Opus round trip, drawn per voice; empty: none."""
+    gain_db: float = 0.0
+    """Gain is drawn from ± this."""
+    noise_share: float = 0.0
+    """Share of voices with noise added at 10 to 30 dB."""
+
+    def __post_init__(self) -> None:
+        _require(self.voices >= 0, "audio.voices", "must be 0 or more")
+        _require(all(6000 <= b <= 128_000 for b in self.opus_bps), "audio.opus_bps", "must be 6000 to 128000 each")
+        for name in ("own_voice", "noise_share"):
+            _require(0 <= getattr(self, name) <= 1, f"audio.{name}", "is a share, 0 to 1")
+        _require(self.gain_db >= 0, "audio.gain_db", "must be 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSection:
+    """Which prepared clips, and how they are held."""
+
+    train_split: str = "train"
+    """Clips of this split are trained on."""
+    val_split: str = "val"
+    """Clips of this split are validated on; when none has it, the last tenth of the others by name."""
+    flip: bool = False
+    """Mirror half of the clips left to right."""
+    cache_gb: float = 4.0
+    """Decoded frames up to this size stay in memory; above it they lie in a file in the run folder."""
+    max_clips: int = 0
+    """Use only the first so many training clips; 0: all."""
+    prefetch: int = 2
+    """Batches made ahead by a thread; 0: none."""
+
+    def __post_init__(self) -> None:
+        _require(self.cache_gb >= 0, "data.cache_gb", "must be 0 or more")
+        _require(self.max_clips >= 0, "data.max_clips", "must be 0 or more")
+        _require(self.prefetch >= 0, "data.prefetch", "must be 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSection:
+    """Logs, samples, checkpoints."""
+
+    log_every: int = 50
+    """Steps between lines of stats.jsonl and progress."""
+    sample_every: int = 1000
+    """Steps between sample grids and clips."""
+    validate_every: int = 1000
+    """Steps between validations."""
+    validate_clips: int = 4
+    """Clips that a validation draws."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    checkpoint_minutes: float = 10.0
+    """A checkpoint is also written after so many minutes."""
+    keep_checkpoints: int = 2
+    """Older checkpoints are removed."""
+    compact_checkpoints: bool = False
+    """Store weights as float16 and no optimiser moments: a fifth of the size, but resuming is no longer exact."""
+    tensorboard: bool = True
+    """Write TensorBoard event files where the package is installed."""
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "sample_every", "validate_every", "checkpoint_every", "keep_checkpoints"):
+            _require(getattr(self, name) >= 1, f"run.{name}", f"must be 1 or more, not {getattr(self, name)}")
+        _require(self.checkpoint_minutes > 0, "run.checkpoint_minutes", "must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """One training run."""
+
+    recipe: str
+    """Name of the recipe that made this."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Sizes of the networks."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """Weights of the loss terms."""
+    train: TrainSection = field(default_factory=TrainSection)
+    """Optimisation."""
+    style: StyleSection = field(default_factory=StyleSection)
+    """Talking style."""
+    audio: AudioSection = field(default_factory=AudioSection)
+    """Sound."""
+    data: DataSection = field(default_factory=DataSection)
+    """Clips."""
+    run: RunSection = field(default_factory=RunSection)
+    """Logs, samples, checkpoints."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.loss.temporal == 0 or self.train.frames_per_clip >= 2,
+            "loss.temporal",
+            "needs --train.frames_per_clip 2 or more",
+        )
+        _require(
+            self.loss.feature_matching == 0 or self.loss.adversarial > 0,
+            "loss.feature_matching",
+            "needs a discriminator: --loss.adversarial above 0",
+        )

@@ -1,0 +1,207 @@
+"""Recipes: functions that return a `TrainConfig`, one per kind of run; `RECIPES` lists them for the command line.
+
+Stages of one shipped model: `prior256` (generator and identity encoder on many faces), `joint256` (e + z + d
+together), `person256` (both in one for one person), `tune256` (personal tuning). Ablations are short overrides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from training.config import (
+    AudioSection,
+    DataSection,
+    LossConfig,
+    ModelConfig,
+    RunSection,
+    StyleSection,
+    TrainConfig,
+    TrainSection,
+)
+
+
+def paper() -> TrainConfig:
+    """The paper's settings: equations 8 to 12 and nothing else; Adam 1e-4, weight decay 1e-6, batch 32, 25 fps.
+
+    The paper gives no λ: 1 each but for the adversarial and contrastive terms, which are scaled as Wav2Lip and
+    MuseTalk scale theirs. VGG-16 weights come by path (--loss.vgg16_weights).
+    """
+    return TrainConfig(
+        recipe="paper",
+        model=ModelConfig(channel_base=16384, channel_max=512, identity="encoder"),
+        loss=LossConfig(
+            perceptual=1.0,
+            adversarial=0.05,
+            sync=1.0,
+            contrastive=0.05,
+            perceptual_backend="vgg16",
+            vgg16_weights="vgg16-397923af.pth",
+        ),
+        train=TrainSection(steps=1_000_000, batch_size=32, frames_per_clip=5, lr=1e-4, weight_decay=1e-6),
+        style=StyleSection(mask_mouth=False, drop=0.0, drop_lips=0.0),
+    )
+
+
+_SHARP = LossConfig(
+    perceptual=0.5,
+    adversarial=0.05,
+    sync=2.0,
+    contrastive=0.05,
+    pyramid_l1=1.0,
+    laplacian=1.0,
+    feature_matching=1.0,
+    mouth_adversarial=0.05,
+    temporal=0.5,
+    rate=1e-4,
+    face_weight=2.0,
+    mouth_weight=4.0,
+    sync_mouth_weight=4.0,
+    sync_jaw_weight=0.25,
+    r1_gamma=0.4,
+)
+_HEARD = AudioSection(voices=8, own_voice=0.4, opus_bps=(6000, 8000, 12000), gain_db=6.0, noise_share=0.3)
+_GAN_TRAIN = TrainSection(
+    steps=1_000_000,
+    batch_size=16,
+    frames_per_clip=2,
+    lr=5e-4,
+    lr_generator=2e-3,
+    lr_discriminator=2e-3,
+    beta1=0.0,
+    beta2=0.99,
+    warmup_steps=200,
+    decay_from=0.6,
+    gan_from=0.3,
+    gan_ramp=0.1,
+    contrastive_from=0.5,
+    straight_through_from=0.8,
+)
+
+
+def person256() -> TrainConfig:
+    """One person at 256 px: paired reconstruction first, then the adversarial terms; two hours by default."""
+    return TrainConfig(
+        recipe="person256",
+        loss=_SHARP,
+        train=dataclasses.replace(_GAN_TRAIN, minutes=120.0, small_until=0.2),
+        style=StyleSection(drop=0.2, drop_lips=0.3, drop_audio=0.1, cross=0.25),
+        audio=_HEARD,
+    )
+
+
+def prior256() -> TrainConfig:
+    """Generator and identity encoder on frames and stills of many people: the start for any face."""
+    return TrainConfig(
+        recipe="prior256",
+        model=ModelConfig(identity="encoder"),
+        loss=dataclasses.replace(_SHARP, contrastive=0.0, temporal=0.0, rate=0.0),
+        train=dataclasses.replace(_GAN_TRAIN, minutes=60.0, frames_per_clip=1, batch_size=16, small_until=0.3),
+        style=StyleSection(context_frames=0, drop=0.3, drop_audio=1.0),
+        data=DataSection(flip=True),
+    )
+
+
+def joint256() -> TrainConfig:
+    """Everything together for several people, from a `prior256` run (--init)."""
+    base = person256()
+    return dataclasses.replace(
+        base,
+        recipe="joint256",
+        model=dataclasses.replace(base.model, identity="encoder"),
+        train=dataclasses.replace(base.train, small_until=0.0, gan_from=0.05),
+        data=DataSection(flip=True),
+    )
+
+
+def tune256() -> TrainConfig:
+    """Personal tuning: G alone, a third of the learning rate, from a `joint256` or `person256` run (--init)."""
+    base = person256()
+    return dataclasses.replace(
+        base,
+        recipe="tune256",
+        train=dataclasses.replace(
+            base.train,
+            minutes=20.0,
+            lr=1.5e-4,
+            lr_generator=6e-4,
+            small_until=0.0,
+            gan_from=0.0,
+            gan_ramp=0.05,
+            contrastive_from=1.0,
+            straight_through_from=0.0,
+            freeze_encoders=True,
+        ),
+    )
+
+
+def debug_cpu() -> TrainConfig:
+    """A few minutes on two cores: every part once, at 64 px; the picture is poor, the losses fall."""
+    return TrainConfig(
+        recipe="debug_cpu",
+        model=ModelConfig(
+            resolution_px=64,
+            latent_dim=128,
+            channel_base=2048,
+            channel_max=64,
+            discriminator_base=1024,
+            discriminator_max=64,
+            minibatch_group=1,
+            mouth_crop_px=32,
+        ),
+        loss=dataclasses.replace(_SHARP, adversarial=0.02, mouth_adversarial=0.02, r1_interval=8, contrastive=0.02),
+        train=dataclasses.replace(
+            _GAN_TRAIN,
+            steps=200,
+            batch_size=4,
+            warmup_steps=10,
+            decay_from=0.7,
+            gan_from=0.4,
+            contrastive_from=0.3,
+            bf16=False,
+        ),
+        style=StyleSection(context_frames=2, drop=0.1, drop_lips=0.3, cross=0.2),
+        audio=AudioSection(voices=1, own_voice=0.5, opus_bps=(8000,), gain_db=3.0, noise_share=0.5),
+        data=DataSection(cache_gb=1.0),
+        run=RunSection(log_every=10, sample_every=100, validate_every=100, validate_clips=2, checkpoint_every=50),
+    )
+
+
+RECIPES: dict[str, Callable[[], TrainConfig]] = {
+    "paper": paper,
+    "prior256": prior256,
+    "joint256": joint256,
+    "person256": person256,
+    "tune256": tune256,
+    "debug_cpu": debug_cpu,
+}
+
+
+def get_recipe(name: str) -> TrainConfig:
+    """A recipe by name.
+
+    Raises:
+        ValueError: there is none of that name; the message lists them.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"recipe {name!r} is unknown; there are {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def without_lip_sync(config: TrainConfig) -> TrainConfig:
+    """Table II, w/o LipSync: no landmark, contrastive or mouth terms; style alone carries the lips."""
+    loss = dataclasses.replace(config.loss, sync=0.0, contrastive=0.0, mouth_adversarial=0.0, mouth_weight=1.0)
+    return dataclasses.replace(config, recipe=f"{config.recipe}-no-lipsync", loss=loss)
+
+
+def without_video_reference(config: TrainConfig) -> TrainConfig:
+    """Table II, w/o VideoRef: d = 0; sound and identity alone."""
+    style = dataclasses.replace(config.style, enabled=False)
+    loss = dataclasses.replace(config.loss, rate=0.0)
+    return dataclasses.replace(config, recipe=f"{config.recipe}-no-videoref", style=style, loss=loss)
+
+
+ABLATIONS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
+    "lipsync": without_lip_sync,
+    "videoref": without_video_reference,
+}
