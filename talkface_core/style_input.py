@@ -1,4 +1,4 @@
-"""What E_style sees of a face crop: the face with its mouth hidden, and the mouth alone (paper III.E; design section 4).
+"""What E_style sees of a face crop: the face with its mouth hidden, and the mouth alone (paper III.E).
 
 The hidden rectangle is placed by the nose and the eyes, which do not move with speech: a mask that followed the chin
 would itself tell how far the mouth is open, and lips would come from the style instead of from the sound.
