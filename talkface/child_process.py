@@ -37,7 +37,8 @@ class ChildProcess:
     async def start(
         cls, name: str, arguments: list[str], on_event: Callable[[Event], None], extra_environment: Mapping[str, str]
     ) -> ChildProcess:
-        """Start `talkface ARGUMENTS`; `on_event` is called in the event loop for each line of JSON it prints."""
+        """Start `talkface ARGUMENTS`; `on_event` is called in the event loop for each line of JSON it prints, and
+        with {"event": "text", "text": line} for any other line."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -99,7 +100,7 @@ class ChildProcess:
             try:
                 event = json.loads(line)
             except ValueError:
-                continue  # a library printed something
+                event = {"event": "text", "text": line.decode(errors="replace").strip()}
             if isinstance(event, dict):
                 self._on_event(event)
 

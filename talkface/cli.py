@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from talkface import cli_call, cli_doctor, cli_loopback
+from talkface.cli_signal import signal_command
 from talkface.errors import UserError
 
 EXIT_ERROR = 1
@@ -42,6 +43,7 @@ def _root(
 
 cli_loopback.register(app)
 cli_call.register(app)
+app.command("signal")(signal_command)
 cli_doctor.register(app)
 
 

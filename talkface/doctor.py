@@ -104,11 +104,11 @@ def check_aiortc() -> Check:
     number = _installed("aiortc")
     if number is None:
         return Check("webrtc", State.MISSING, "no aiortc", "pip install talkface")
-    from talkface.rtc_adapter import missing_names
+    from talkface.rtc_adapter import missing_features
 
-    missing = missing_names()
+    missing = missing_features()
     if missing:
-        names = ", ".join(missing)
+        names = ", ".join(sorted(feature.value for feature in missing))
         return Check(
             "webrtc",
             State.OPTIONAL,

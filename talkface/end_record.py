@@ -28,9 +28,9 @@ class EndRecord:
     wire: dict[str, Any] = field(default_factory=dict)
     """`WireMeter.snapshot()`."""
     sent: list[tuple[int, int]] = field(default_factory=list)
-    """(sequence number, time in us) of each RTP packet that left."""
+    """(RTP timestamp, time in us) of each RTP packet that left."""
     ready: list[tuple[int, int]] = field(default_factory=list)
-    """(sequence number, time in us) of each packet whose sound was ready to play."""
+    """(RTP timestamp, time in us) of each packet whose sound was ready to play."""
     sending: dict[str, Any] = field(default_factory=dict)
     """`SendingSession.stats()`; empty when this end does not send."""
     receiving: dict[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +99,8 @@ class WireMeter:
         self._started_us: int | None = None
         self._stopped_us: int | None = None
         self._links: list[LinkTap] = []
+        self.on_rtp_sent: Callable[[int, int], None] = lambda rtp_timestamp, now_us: None
+        """Told of each RTP datagram that leaves: its 32-bit timestamp, and when."""
 
     def open_link(self) -> LinkTap:
         """A tap for a new connection."""
@@ -236,6 +239,7 @@ class LinkTap:
                 direction.book({"stun": framing})
                 direction.datagrams -= 1
             if is_sent:
+                self._meter.on_rtp_sent(int.from_bytes(payload[4:8], "big"), self._clock.now_us())
                 self._book_sent_rtp(direction, header, rtp_bytes, wire_payload)
             else:
                 self._hold(payload[2:12], (self._clock.now_us(), header, rtp_bytes, wire_payload))
