@@ -81,7 +81,8 @@ def describe_options() -> list[tuple[str, str]]:
 
 
 def _sections() -> dict[str, type[Any]]:
-    return {name: hint for name, hint in get_type_hints(TrainConfig).items() if dataclasses.is_dataclass(hint)}
+    sections: dict[str, Any] = {n: h for n, h in get_type_hints(TrainConfig).items() if dataclasses.is_dataclass(h)}
+    return sections
 
 
 def _all_keys() -> list[str]:
