@@ -1,0 +1,176 @@
+"""One example of everything that crosses the wire; golden files, hostile bytes and the document are tested on them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from protocol.identity_file import IdentityFile, NumberFormat, sign_identity
+from protocol.identity_key import OwnerKey
+from protocol.messages import (
+    Bye,
+    Hello,
+    IdentityData,
+    IdentityOffer,
+    IdentityRequest,
+    Stats,
+    decode_message,
+    encode_message,
+)
+from protocol.opus_packet import OpusPacket, build_opus_packet, parse_opus_packet
+from protocol.signalling import (
+    Description,
+    Join,
+    Joined,
+    Leave,
+    PeerJoined,
+    PeerLeft,
+    Refused,
+    RoomKeys,
+    decode_signalling,
+    encode_signalling,
+)
+from protocol.style_block import StyleBlock
+
+WEIGHTS = "a1" * 32
+CONTENT = "c0" * 32
+KEY = OwnerKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A value, its writer and its reader."""
+
+    value: Any
+    write: Callable[[Any], bytes]
+    read: Callable[[bytes], Any]
+
+    @property
+    def data(self) -> bytes:
+        return self.write(self.value)
+
+
+def identity(number_format: NumberFormat, num_layers: int) -> IdentityFile:
+    """Four values per row, so that hostile variants stay cheap."""
+    code = "f" if number_format is NumberFormat.FLOAT32 else "e"
+    rows = [struct.pack(f"<4{code}", *(0.25 * (row + column) for column in range(4))) for row in range(num_layers + 1)]
+    return sign_identity(
+        KEY,
+        name="Ann Ωmega",
+        weights_sha256=WEIGHTS,
+        latent_dim=4,
+        number_format=number_format,
+        z=rows[0],
+        num_layers=num_layers,
+        layer_offsets=b"".join(rows[1:]),
+    )
+
+
+def write_opus(packet: OpusPacket) -> bytes:
+    return build_opus_packet(packet.toc, packet.frames, packet.padding)
+
+
+CONTROL = {
+    "hello": Hello(
+        weights_sha256=WEIGHTS,
+        resolution_px=256,
+        frame_rate=Fraction(30000, 1001),
+        style_table_id=3,
+        agent="talkface 0.1.0",
+    ),
+    "identity-offer": IdentityOffer(content_sha256=CONTENT, size_bytes=2189),
+    "identity-request": IdentityRequest(content_sha256=CONTENT, offset_bytes=0),
+    "identity-data": IdentityData(content_sha256=CONTENT, offset_bytes=0, data=b"TFID" + bytes(range(12))),
+    "stats": Stats(
+        duration_ms=60_000,
+        packets_received=950,
+        packets_lost=50,
+        packets_repaired=40,
+        packets_malformed=1,
+        concealed_ms=600,
+        playout_delay_ms=80,
+        frames_expected=1500,
+        frames_shown=1497,
+    ),
+    "bye": Bye(reason="hung up"),
+}
+SIGNALLING = {
+    "join": Join(room="kitchen", proof=bytes(range(32)), peer_token=bytes(range(16))),
+    "joined": Joined(generation=1),
+    "peer-joined": PeerJoined(generation=2, is_offerer=True),
+    "peer-left": PeerLeft(is_final=False),
+    "description": RoomKeys(b"p" * 32, b"m" * 32).describe(2, "offer", "v=0\r\n"),
+    "refused": Refused(code="room-full", reason="room 'kitchen' has two peers already, choose another name"),
+    "leave": Leave(),
+}
+STYLE = {
+    "style-short": StyleBlock(style=bytes(range(1, 13))),
+    "style-and-redundancy": StyleBlock(style=b"\x01\x02\x03", redundancy=b"\x48sound"),
+    "redundancy-only": StyleBlock(redundancy=b"\x48sound"),
+    "style-extended": StyleBlock(style=bytes(range(100, 120)), redundancy=b"\x48sound"),
+}
+OPUS = {
+    "opus-code-0": OpusPacket(0x48, (b"sound",)),
+    "opus-code-1": OpusPacket(0x48, (b"ab", b"cd")),
+    "opus-code-2": OpusPacket(0x48, (b"abc", b"d" * 300)),
+    "opus-code-3-cbr": OpusPacket(0x48, (b"ab", b"cd", b"ef"), b"\0\x11x"),
+    "opus-code-3-vbr": OpusPacket(0x48, (b"", b"c" * 260, b"ef"), b"\0\x11x"),
+}
+IDENTITY = {
+    "identity-fp32": identity(NumberFormat.FLOAT32, 0),
+    "identity-fp16-layers": identity(NumberFormat.FLOAT16, 3),
+}
+EXAMPLES: dict[str, Example] = (
+    {name: Example(value, encode_message, decode_message) for name, value in CONTROL.items()}
+    | {name: Example(value, encode_signalling, decode_signalling) for name, value in SIGNALLING.items()}
+    | {name: Example(value, StyleBlock.to_bytes, StyleBlock.from_bytes) for name, value in STYLE.items()}
+    | {name: Example(value, write_opus, parse_opus_packet) for name, value in OPUS.items()}
+    | {name: Example(value, IdentityFile.to_bytes, IdentityFile.from_bytes) for name, value in IDENTITY.items()}
+)
+
+
+@pytest.fixture
+def examples() -> dict[str, Example]:
+    """All of them by name."""
+    return EXAMPLES
+
+
+@pytest.fixture(params=sorted(EXAMPLES))
+def example_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def example(example_name: str) -> Example:
+    """Each of them in turn."""
+    return EXAMPLES[example_name]
+
+
+@pytest.fixture
+def golden_folder() -> Path:
+    """Golden bytes, one file per example."""
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def owner_key() -> OwnerKey:
+    return KEY
+
+
+@pytest.fixture
+def weights_sha256() -> str:
+    return WEIGHTS
+
+
+@pytest.fixture
+def description() -> Description:
+    message = SIGNALLING["description"]
+    assert isinstance(message, Description)
+    return message
