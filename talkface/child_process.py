@@ -35,19 +35,27 @@ class ChildProcess:
 
     @classmethod
     async def start(
-        cls, name: str, arguments: list[str], on_event: Callable[[Event], None], extra_environment: Mapping[str, str]
+        cls,
+        name: str,
+        arguments: list[str],
+        on_event: Callable[[Event], None],
+        extra_environment: Mapping[str, str] | None = None,
+        module: str = "talkface",
     ) -> ChildProcess:
-        """Start `talkface ARGUMENTS`; `on_event` is called in the event loop for each line of JSON it prints, and
-        with {"event": "text", "text": line} for any other line."""
+        """Start `python -m MODULE ARGUMENTS`.
+
+        `on_event` is called in the event loop for each line of JSON it prints, and with
+        {"event": "text", "text": line} for any other line.
+        """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "talkface",
+            module,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **extra_environment},
+            env={**os.environ, **(extra_environment or {})},
             limit=MAX_EVENT_BYTES,
             start_new_session=True,
         )

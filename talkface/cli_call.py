@@ -13,6 +13,7 @@ from talkface.cli_options import (
     Camera,
     ClockPpm,
     DurationS,
+    Events,
     IceServers,
     Identity,
     Input,
@@ -20,6 +21,7 @@ from talkface.cli_options import (
     Output,
     Preset,
     Record,
+    Relay,
     RelayOnly,
     ReportPath,
     Room,
@@ -74,6 +76,8 @@ def send(
     report: ReportPath = None,
     clock_ppm: ClockPpm = 0.0,
     record: Record = None,
+    relay: Relay = None,
+    events: Events = False,
 ) -> None:
     """Speak: send sound and style to the other end of a room."""
     source = _source(input, microphone, camera, identity, style, style_track, preset, adaptive, duration_s, clock_ppm)
@@ -86,6 +90,8 @@ def send(
             sink=SinkOptions(),
             report=report,
             record=record,
+            relay=_relay_address(relay),
+            events=events,
         )
     )
 
@@ -105,6 +111,8 @@ def receive(
     cache_folder: CacheFolder = None,
     report: ReportPath = None,
     record: Record = None,
+    relay: Relay = None,
+    events: Events = False,
 ) -> None:
     """Watch: hear the other end of a room and draw its face."""
     _run(
@@ -116,6 +124,8 @@ def receive(
             sink=SinkOptions(output=output, window=window),
             report=report,
             record=record,
+            relay=_relay_address(relay),
+            events=events,
             cache_folder=cache_folder,
         )
     )
@@ -146,6 +156,8 @@ def call(
     report: ReportPath = None,
     clock_ppm: ClockPpm = 0.0,
     record: Record = None,
+    relay: Relay = None,
+    events: Events = False,
 ) -> None:
     """Both: speak to the other end of a room, hear it and draw its face."""
     source = _source(input, microphone, camera, identity, style, style_track, preset, adaptive, duration_s, clock_ppm)
@@ -158,6 +170,8 @@ def call(
             sink=SinkOptions(output=output, window=window),
             report=report,
             record=record,
+            relay=_relay_address(relay),
+            events=events,
             cache_folder=cache_folder,
         )
     )
@@ -209,6 +223,15 @@ def _meeting(
         relay_only=relay_only,
         wait_s=wait_s,
     )
+
+
+def _relay_address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"--relay {text!r} is not HOST:PORT")
+    return host, int(port)
 
 
 def _run(options: EndOptions) -> None:

@@ -41,7 +41,7 @@ Duplicate = Annotated[float, typer.Option(help="Share of datagrams that come twi
 RateKbps = Annotated[float, typer.Option(help="Cap of the rate in each direction; 0 is none.")]
 BlackoutAtS = Annotated[float, typer.Option(help="When the blackout starts.")]
 BlackoutS = Annotated[float, typer.Option(help="Length of a blackout in which nothing passes.")]
-LossEndsAtS = Annotated[float, typer.Option(help="When loss stops, to see the recovery; 0 is never.")]
+LossUntilS = Annotated[float, typer.Option(help="When loss stops, to see the recovery; 0 is never.")]
 Seed = Annotated[int, typer.Option(help="Seed of the rough network: the same seed, the same losses.")]
 
 
@@ -104,7 +104,7 @@ def loopback(
     rate_kbps: RateKbps = 0.0,
     blackout_at_s: BlackoutAtS = 5.0,
     blackout_s: BlackoutS = 0.0,
-    loss_ends_at_s: LossEndsAtS = 0.0,
+    loss_until_s: LossUntilS = 0.0,
     seed: Seed = 0,
     clock_ppm: ClockPpm = 0.0,
 ) -> None:
@@ -138,7 +138,7 @@ def loopback(
                 rate_kbps=rate_kbps,
                 blackout_at_s=blackout_at_s if blackout_s else 0.0,
                 blackout_s=blackout_s,
-                loss_ends_at_s=loss_ends_at_s,
+                loss_until_s=loss_until_s,
                 seed=seed,
             ),
             output=output,

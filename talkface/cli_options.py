@@ -71,3 +71,5 @@ Record = Annotated[Path | None, typer.Option(hidden=True, help="Write what this 
 CacheFolder = Annotated[
     Path | None, typer.Option(help="Keep received identities here, not in the user's cache folder.")
 ]
+Relay = Annotated[str | None, typer.Option(hidden=True, help="HOST:PORT of a relay process to lead the call through.")]
+Events = Annotated[bool, typer.Option("--events", hidden=True, help="Progress as JSON lines; end with standard input.")]

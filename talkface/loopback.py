@@ -9,6 +9,7 @@ The ends are the same `talkface send` and `talkface receive` that people run.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import signal
 import tempfile
@@ -22,7 +23,7 @@ from rich.console import Console
 from talkface.child_process import ChildProcess, Event
 from talkface.end_record import EndRecord, read_record
 from talkface.errors import UserError
-from talkface.options import LoopbackOptions
+from talkface.options import LoopbackOptions, NetworkOptions
 from talkface.progress import ConsoleProgress
 from talkface.report import Report
 from talkface.report_build import build_report
@@ -32,6 +33,8 @@ from talkface.still import read_still
 
 SILENCE_LIMIT_S = 90.0
 """A child that says nothing for this long hangs; ends tick every second."""
+START_LIMIT_S = 30.0
+"""For the signalling server and the relay."""
 FINISH_LIMIT_S = 60.0
 """From the end of one end to the end of the other."""
 
@@ -67,12 +70,14 @@ async def run_loopback(options: LoopbackOptions, progress: ConsoleProgress) -> R
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="talkface-")))
         watcher = _Watcher(progress)
         environment = {"TALKFACE_SECRET": secrets.token_urlsafe(18)}
-        signal_url = await _start_signalling(stack, environment, watcher)
-        relay_arguments = await _start_relay(stack, options, watcher)
-        meeting = ["--signal", signal_url, "--room", "loopback", "--events", *relay_arguments]
+        meeting = ["--signal", await _start_signalling(stack), "--room", "loopback", "--events"]
+        relay = [] if options.network.is_clean else ["--relay", await _start_relay(stack, options.network)]
         records = {name: folder / f"{name}.json" for name in ("receive", "send")}
         children: list[ChildProcess] = []
-        for name, arguments in (("receive", receive_arguments(options, folder)), ("send", send_arguments(options))):
+        for name, arguments in (
+            ("receive", receive_arguments(options, folder)),
+            ("send", [*send_arguments(options), *relay]),
+        ):
             child = await ChildProcess.start(
                 name,
                 [name, *meeting, *arguments, "--record", str(records[name])],
@@ -112,6 +117,53 @@ def receive_arguments(options: LoopbackOptions, folder: Path) -> list[str]:
     if options.output is not None:
         arguments += ["--output", str(options.output)]
     return arguments
+
+
+async def _start_signalling(stack: AsyncExitStack) -> str:
+    """A signalling server of our own; returns its address."""
+    found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def on_event(event: Event) -> None:
+        match = re.search(r"wss?://\S+:\d+", str(event.get("text", "")))
+        if match is not None and not found.done():
+            found.set_result(match.group(0))
+
+    child = await ChildProcess.start("signal", ["signal", "--port", "0"], on_event)
+    stack.push_async_callback(child.close)
+    return await _first(found, child)
+
+
+async def _start_relay(stack: AsyncExitStack, network: NetworkOptions) -> str:
+    """The rough network; returns HOST:PORT of its control connection."""
+    found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def on_event(event: Event) -> None:
+        if "control" in event and not found.done():
+            host, port = event["control"]
+            found.set_result(f"{host}:{port}")
+
+    arguments = [
+        f"--{name.replace('_', '-')}={value:g}" for name, value in network.described().items() if name != "seed"
+    ]
+    arguments.append(f"--seed={network.seed}")
+    child = await ChildProcess.start("relay", arguments, on_event, module="talkface.relay")
+    stack.push_async_callback(child.close)
+    return await _first(found, child)
+
+
+async def _first(found: asyncio.Future[str], child: ChildProcess) -> str:
+    """What a helper process says when it is ready, or its error."""
+    ended = asyncio.create_task(child.wait())
+    try:
+        await asyncio.wait({found, ended}, timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if found.done():
+            return found.result()
+        if ended.done():
+            ended.result()
+        raise UserError(f"the {child.name} process did not start within {START_LIMIT_S:.0f} s")
+    finally:
+        ended.cancel()
+        await asyncio.gather(ended, return_exceptions=True)
 
 
 class _Watcher:

@@ -139,6 +139,10 @@ class EndOptions:
     """Where this end writes its own report; latency needs both ends and is left out there."""
     record: Path | None = None
     """Where this end writes what it counted; `talkface.end_record` is its format."""
+    relay: tuple[str, int] | None = None
+    """Control address of a `talkface.relay` process to lead the call through."""
+    events: bool = False
+    """Report progress as JSON lines on standard output, and end when standard input closes."""
     cache_folder: Path | None = None
     """Where identities of peers are kept; the user's cache folder when None."""
 
@@ -148,7 +152,7 @@ class NetworkOptions:
     """A rough network on purpose; all zero is a clean path with no relay in it."""
 
     loss: float = 0.0
-    """Probability that a datagram is lost."""
+    """Share of datagrams lost."""
     burst_ms: float = 0.0
     """Length of loss bursts: with it, `loss` is the share of time spent in bursts."""
     delay_ms: float = 0.0
@@ -156,15 +160,16 @@ class NetworkOptions:
     jitter_ms: float = 0.0
     """Standard deviation of further delay."""
     reorder: float = 0.0
-    """Probability that a datagram is held back behind the next."""
+    """Share of datagrams that leave behind their successor."""
     duplicate: float = 0.0
-    """Probability that a datagram comes twice."""
+    """Share of datagrams that come twice."""
     rate_kbps: float = 0.0
     """Rate cap per direction; 0 is none."""
     blackout_at_s: float = 0.0
+    """When the blackout starts, from the first datagram."""
     blackout_s: float = 0.0
     """For this long nothing passes."""
-    loss_ends_at_s: float = 0.0
+    loss_until_s: float = 0.0
     """Loss stops here, so that recovery can be measured; 0 is never."""
     seed: int = 0
 
@@ -172,7 +177,14 @@ class NetworkOptions:
         for name in ("loss", "reorder", "duplicate"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
-                raise UserError(f"--{name} is a probability between 0 and 1, got {value}")
+                raise UserError(f"--{name} is a share between 0 and 1, got {value}")
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--{name.replace('_', '-')} must not be negative")
+        if self.burst_ms and not self.loss:
+            raise UserError(
+                "--burst-ms needs --loss", "give the share of time that is lost in bursts, such as --loss 0.05"
+            )
 
     @property
     def is_clean(self) -> bool:
