@@ -1,0 +1,90 @@
+"""When a style block is sent, and with what: every n-th packet, inside a rate budget, absolute once a second.
+
+Decided before the style codec is asked, because its encoder follows what it encoded: a payload that is made must be
+sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.presets import Preset
+from protocol.rtp_time import RTP_CLOCK_HZ
+from protocol.style_block import MAX_STYLE_BYTES, PADDING_SYNTAX_BYTES, STYLE_HEADER_BYTES
+from talkface_core.interfaces import StylePayloadEncoder
+
+REFRESH_TICKS: Final = RTP_CLOCK_HZ
+"""An absolute payload at least once a second, so that a loss is forgotten within one."""
+_BUDGET_S: Final = 1.0
+"""Unused budget is kept this long."""
+
+
+class StyleScheduler:
+    """Turns style values into payloads at the moments when one may be sent."""
+
+    def __init__(self, encoder: StylePayloadEncoder, preset: Preset) -> None:
+        self._encoder = encoder
+        self.with_lips = True
+        """False drops the lips layer, the first thing that rate control lets go."""
+        self._preset = preset
+        self._num_packets = 0
+        self._last_ticks: int | None = None
+        self._refreshed_ticks: int | None = None
+        self._budget_bits = preset.style_limit_bps * _BUDGET_S
+        self.num_blocks = 0
+        self.num_payload_bytes = 0
+        self.num_over_budget = 0
+
+    def configure(self, preset: Preset) -> None:
+        """Follow another preset; the first block after it is absolute."""
+        self._preset = preset
+        self._num_packets = 0
+        self.request_refresh()
+
+    def request_refresh(self) -> None:
+        """Make the next payload absolute: something was lost, or the link is new."""
+        self._refreshed_ticks = None
+
+    def talking_payload(self, values: NDArray[np.float32] | None, ticks: int) -> bytes:
+        """Payload for the next packet of speech; b"" when it carries none.
+
+        Args:
+            values: [16] at the instant that the packet ends, or None without a face.
+            ticks: that instant.
+        """
+        is_due = self._num_packets % self._preset.packets_per_style == 0
+        self._num_packets += 1
+        return self._payload(values, ticks) if is_due else b""
+
+    def silent_payload(self, values: NDArray[np.float32] | None, ticks: int) -> bytes:
+        """Payload for a style packet in silence; absolute, as the next may be far away."""
+        self.request_refresh()
+        return self._payload(values, ticks)
+
+    def _payload(self, values: NDArray[np.float32] | None, ticks: int) -> bytes:
+        self._fill_budget(ticks)
+        if values is None:
+            return b""
+        if self._budget_bits < 0:
+            self.num_over_budget += 1
+            return b""
+        is_refresh = self._refreshed_ticks is None or ticks - self._refreshed_ticks >= REFRESH_TICKS
+        payload = self._encoder.encode(values, refresh=is_refresh, with_lips=self.with_lips)
+        if len(payload) > MAX_STYLE_BYTES:
+            raise ValueError(f"style codec made {len(payload)} bytes, a style block holds {MAX_STYLE_BYTES}")
+        if is_refresh:
+            self._refreshed_ticks = ticks
+        self._budget_bits -= 8 * (len(payload) + STYLE_HEADER_BYTES + PADDING_SYNTAX_BYTES)
+        self.num_blocks += 1
+        self.num_payload_bytes += len(payload)
+        return payload
+
+    def _fill_budget(self, ticks: int) -> None:
+        """Bits accrue with time; a payload may go into debt, the next waits until it is paid."""
+        elapsed_s = 0.0 if self._last_ticks is None else (ticks - self._last_ticks) / RTP_CLOCK_HZ
+        self._last_ticks = ticks
+        limit = self._preset.style_limit_bps
+        self._budget_bits = min(self._budget_bits + limit * elapsed_s, limit * _BUDGET_S)
