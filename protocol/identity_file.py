@@ -216,8 +216,9 @@ def _check_shape(latent_dim: int, num_layers: int, name_length: int) -> None:
 
 
 def _check_floats(field: str, data: bytes, count: int, number_format: NumberFormat) -> None:
-    if len(data) != count * number_format.num_bytes:
-        raise MalformedPacketError(f"identity file {field} has {len(data)} bytes, {count} values need another size")
+    expected = count * number_format.num_bytes
+    if len(data) != expected:
+        raise MalformedPacketError(f"identity file {field} has {len(data)} bytes, {count} values need {expected}")
     code = "f" if number_format is NumberFormat.FLOAT32 else "e"
     # NaN fails both comparisons.
     if not all(-MAX_ABSOLUTE_VALUE <= value <= MAX_ABSOLUTE_VALUE for value in struct.unpack(f"<{count}{code}", data)):
