@@ -38,7 +38,9 @@ class MediaPacket:
     """Without padding."""
     arrival_us: int
     rtp_timestamp: int = 0
-    """As on the wire."""
+    """As on the wire, 32 bits."""
+    sequence_number: int = 0
+    """As on the wire, 16 bits."""
     style: bytes = b""
     redundancy: bytes = b""
     is_empty: bool = False
@@ -133,6 +135,7 @@ class PacketIntake:
             opus=opus,
             arrival_us=packet.arrival_time_us,
             rtp_timestamp=packet.rtp_timestamp,
+            sequence_number=packet.sequence_number,
             style=block.style,
             redundancy=block.redundancy,
             is_empty=is_empty,

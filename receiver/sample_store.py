@@ -30,21 +30,21 @@ class SampleStore:
 class PcmReadyLog:
     """When the sound of each packet was ready: the receiving half of the latency measurement.
 
-    The sending side knows when it sent which timestamp; whoever holds both subtracts.
+    The sending end knows when it sent which packet; whoever holds both subtracts.
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self._rows = np.zeros((capacity, 3), dtype=np.int64)
         self._count = 0
 
-    def add(self, start_ticks: int, rtp_timestamp: int, ready_us: int) -> None:
-        """One packet whose sound was decoded and handed to playout at `ready_us`."""
-        self._rows[self._count % self._rows.shape[0]] = (start_ticks, rtp_timestamp, ready_us)
+    def add(self, sequence_number: int, rtp_timestamp: int, ready_us: int) -> None:
+        """One packet of the wire whose sound was decoded and handed to playout at `ready_us`."""
+        self._rows[self._count % self._rows.shape[0]] = (sequence_number, rtp_timestamp, ready_us)
         self._count += 1
 
     def rows(self) -> list[tuple[int, int, int]]:
-        """(ticks since the first packet received, RTP timestamp on the wire, local us), oldest first."""
+        """(16-bit sequence number, 32-bit RTP timestamp, local us), oldest first; the last `capacity` packets."""
         size = self._rows.shape[0]
         split = self._count % size if self._count > size else 0
         held = np.concatenate([self._rows[split : min(self._count, size)], self._rows[:split]])
-        return [(int(ticks), int(timestamp), int(ready)) for ticks, timestamp, ready in held]
+        return [(int(sequence), int(timestamp), int(ready)) for sequence, timestamp, ready in held]

@@ -1,21 +1,28 @@
-"""Fakes and helpers of the receiver's tests: a clock that is set, speech that is made, a network that is written down."""
+"""Fakes and helpers of the receiver's tests: a clock that is set, speech that is made, a network written down."""
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocol.interfaces import ReceivedPacket
+from protocol.identity_file import IdentityFile, NumberFormat, sign_identity
+from protocol.identity_key import OwnerKey
+from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
 from protocol.opus_padding import add_padding, packet_duration_ticks
 from protocol.style_block import StyleBlock
 from receiver.audio_playout import AudioPlayout, PlayoutChunk
 from receiver.media_clock import MediaClock
 from receiver.media_packet import PacketIntake
+from talkface_core.errors import StylePayloadError
+from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo, StyleEncoder, StylePayloadEncoder
 from talkface_core.opus import OpusEncoder
 
 TICK_US = 1000 / 48
@@ -150,6 +157,148 @@ class PlayoutBench:
         delay_ms = self.playout.delay_ms
         if delay_ms is not None:
             self.run_result.delays_ms.append((now_us, delay_ms))
+
+
+class MonotonicClock:
+    """Real time, for the tests that need threads."""
+
+    def now_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+
+class MemoryLink:
+    """`MediaLink` whose far end is the test."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.has_control = True
+        self._audio: list[Callable[[ReceivedPacket], None]] = []
+        self._control: list[Callable[[bytes], None]] = []
+
+    def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
+        raise AssertionError("a receiver sends no sound")
+
+    async def send_control(self, message: bytes) -> None:
+        if not self.has_control:
+            raise ConnectionError("the far end offers no control channel")
+        self.sent.append(message)
+
+    def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
+        self._audio.append(callback)
+
+    def on_control(self, callback: Callable[[bytes], None]) -> None:
+        self._control.append(callback)
+
+    def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
+        raise AssertionError("a receiver needs no reports")
+
+    def deliver_audio(self, packet: ReceivedPacket) -> None:
+        for callback in self._audio:
+            callback(packet)
+
+    def deliver_control(self, message: bytes) -> None:
+        for callback in self._control:
+            callback(message)
+
+
+def style_payload(values: NDArray[np.float32]) -> bytes:
+    """What `ByteStyleDecoder` reads: [16] values in steps of 1/32."""
+    return np.clip(np.rint(values * 32), -128, 127).astype(np.int8).tobytes()
+
+
+class ByteStyleDecoder:
+    """One signed byte per value: a style codec simple enough to see through."""
+
+    def __init__(self) -> None:
+        self.contiguous: list[bool] = []
+
+    def decode(self, payload: bytes, *, is_contiguous: bool) -> NDArray[np.float32] | None:
+        self.contiguous.append(is_contiguous)
+        if len(payload) != STYLE_VALUES:
+            raise StylePayloadError(f"style payload of {len(payload)} bytes is not {STYLE_VALUES}")
+        return np.frombuffer(payload, dtype=np.int8).astype(np.float32) / 32
+
+
+class ChartRenderer:
+    """Draws what it was given: identity, loudness and style as grey levels, so that tests can read them back."""
+
+    runtime = "chart"
+
+    def __init__(self, resolution_px: int, level: int, render_s: float) -> None:
+        self._resolution_px = resolution_px
+        self._level = level
+        self._render_s = render_s
+        self.is_warm = False
+
+    def warm_up(self) -> None:
+        self.is_warm = True
+
+    def render(self, audio: NDArray[np.float32], style: NDArray[np.float32] | None) -> NDArray[np.uint8]:
+        if self._render_s:
+            time.sleep(self._render_s)
+        image = np.zeros((self._resolution_px, self._resolution_px, 3), dtype=np.uint8)
+        image[..., 0] = self._level
+        image[..., 1] = min(255, int(np.abs(audio).max() * 255))
+        image[..., 2] = 128 if style is None else np.clip(128 + 16 * style[0], 0, 255)
+        return image
+
+
+class ChartModel:
+    """A face model without weights, with every number that a real one publishes."""
+
+    def __init__(self, render_s: float = 0.0) -> None:
+        self.info = FaceModelInfo(
+            name="chart",
+            latent_dim=8,
+            resolution_px=64,
+            num_layers=4,
+            frame_rate=Fraction(25),
+            sample_rate_hz=16_000,
+            audio_past_samples=2_560,
+            audio_lookahead_samples=1_280,
+            style_table_id=9,
+            weights_sha256="ab" * 32,
+            code_version=1,
+        )
+        self.renderers: list[ChartRenderer] = []
+        self._render_s = render_s
+
+    def style_encoder(self) -> StyleEncoder:
+        raise AssertionError("a receiver encodes no style")
+
+    def payload_encoder(self) -> StylePayloadEncoder:
+        raise AssertionError("a receiver encodes no style")
+
+    def payload_decoder(self) -> ByteStyleDecoder:
+        return ByteStyleDecoder()
+
+    def renderer(self, identity: FaceIdentity, *, runtime: str = "auto") -> ChartRenderer:
+        renderer = ChartRenderer(self.info.resolution_px, int(identity.z[0]), self._render_s)
+        self.renderers.append(renderer)
+        return renderer
+
+
+def make_identity(level: float = 200.0, *, weights_sha256: str = "ab" * 32, latent_dim: int = 8) -> IdentityFile:
+    """A signed identity whose face `ChartRenderer` draws with this red level."""
+    z = np.full(latent_dim, level, dtype="<f4")
+    return sign_identity(
+        OwnerKey.generate(),
+        name="somebody",
+        weights_sha256=weights_sha256,
+        latent_dim=latent_dim,
+        number_format=NumberFormat.FLOAT32,
+        z=z.tobytes(),
+    )
+
+
+async def play_live(link: MemoryLink, stream: Stream, count: int, *, lost: Callable[[int], bool], first: int = 0) -> None:
+    """Deliver `count` packets at the pace of speech."""
+    loop = asyncio.get_running_loop()
+    start_s = loop.time()
+    for index in range(first, first + count):
+        await asyncio.sleep(max(0.0, start_s + (index - first + 1) * stream.packet_ms / 1000 - loop.time()))
+        if not lost(index):
+            link.deliver_audio(stream.packet(index, MonotonicClock().now_us()))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,75 @@
+"""Prepares renderers beside the event loop: loading, warm-up, and the change of face when an identity arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from talkface_core.errors import CoreError
+from talkface_core.interfaces import FaceIdentity, FaceModel, FaceRenderer
+
+
+class FaceSwitcher:
+    """Builds one renderer at a time; of several identities that arrive meanwhile the last one wins."""
+
+    def __init__(self, model: FaceModel, runtime: str) -> None:
+        self.usual_render_us = 0
+        """Time of one frame, measured after warm-up."""
+        self._model = model
+        self._runtime = runtime
+        self._next: FaceIdentity | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def first(self, identity: FaceIdentity) -> FaceRenderer:
+        """A renderer, warmed up and timed.
+
+        Raises:
+            talkface_core.errors.RuntimeUnavailableError: the asked-for runtime cannot run here.
+        """
+        renderer = await asyncio.to_thread(self._build, identity)
+        self.usual_render_us = await asyncio.to_thread(self._time, renderer)
+        return renderer
+
+    def switch(
+        self, identity: FaceIdentity, use: Callable[[FaceRenderer], None], on_failure: Callable[[str], None]
+    ) -> None:
+        """Build a renderer for this identity in the background, then hand it to `use`."""
+        self._next = identity
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._switch(use, on_failure))
+
+    async def stop(self) -> None:
+        """Wait for a build that is under way; nothing is handed out any more."""
+        self._next = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _switch(self, use: Callable[[FaceRenderer], None], on_failure: Callable[[str], None]) -> None:
+        while (identity := self._next) is not None:
+            self._next = None
+            try:
+                renderer = await asyncio.to_thread(self._build, identity)
+            except (CoreError, ValueError, RuntimeError) as error:
+                on_failure(f"the far end's face could not be prepared: {error}")
+                continue
+            if self._next is None:
+                use(renderer)
+
+    def _build(self, identity: FaceIdentity) -> FaceRenderer:
+        renderer = self._model.renderer(identity, runtime=self._runtime)
+        renderer.warm_up()
+        return renderer
+
+    def _time(self, renderer: FaceRenderer) -> int:
+        info = self._model.info
+        silence = np.zeros(info.audio_past_samples + info.audio_lookahead_samples, dtype=np.float32)
+        times_ns = []
+        for _ in range(3):
+            started_ns = time.perf_counter_ns()
+            renderer.render(silence, None)
+            times_ns.append(time.perf_counter_ns() - started_ns)
+        return sorted(times_ns)[1] // 1000

@@ -1,0 +1,147 @@
+"""The receiving path as one object without threads, sockets or sleep: packets in, sound and frames out at their time.
+
+    ReceivedPacket -> PacketIntake -> AudioPlayout -> AudioWindow -> FrameScheduler -> (renderer) -> FramePresenter
+                                          |              ^ 16 kHz        ^ style
+                                          └> StyleReceiver -> StyleConcealment
+                                          └> sound, held until it leaves
+
+`receiver.session` gives it a link, a render thread and sinks; tests drive it with a clock that they set.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.interfaces import ReceivedPacket
+from receiver.audio_playout import AudioPlayout, ChunkKind, PlayoutChunk
+from receiver.audio_window import AudioWindow
+from receiver.frame_presenter import FramePresenter
+from receiver.frame_scheduler import FrameJob, FrameScheduler
+from receiver.idle_motion import IdleMotion
+from receiver.jitter_buffer import AddResult
+from receiver.media_clock import MediaClock
+from receiver.media_packet import MediaPacket, PacketIntake
+from receiver.render_worker import DrawnFrame
+from receiver.sample_store import PcmReadyLog
+from receiver.style_concealment import StyleConcealment
+from receiver.style_receiver import StyleReceiver
+from talkface_core.interfaces import FaceModel
+
+MAX_HELD_CHUNKS = 512
+"""Sound between decoding and leaving: 0.2 s of pieces of 20 to 120 ms, so a full store means a clock that stopped."""
+
+
+class ReceivingPipeline:
+    """One call's stages. Every method takes the local time; none blocks."""
+
+    def __init__(
+        self,
+        model: FaceModel,
+        *,
+        render_margin_us: int,
+        submit: Callable[[FrameJob], None],
+        on_audio: Callable[[int, NDArray[np.int16]], None],
+        on_frame: Callable[[DrawnFrame], None],
+        idle_track: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Args:
+        render_margin_us: time between a frame's sound being decoded and the frame being shown, for drawing.
+        submit: takes the frames to be drawn; the drawn ones come back through `frame_drawn`.
+        on_audio: (start sample, [n] int16) when sound leaves.
+        on_frame: a frame, when it is to be shown.
+        idle_track: [T, V] style values for a face that got no style, or None.
+        """
+        info = model.info
+        window = AudioWindow(
+            sample_rate_hz=info.sample_rate_hz,
+            past_samples=info.audio_past_samples,
+            lookahead_samples=info.audio_lookahead_samples,
+        )
+        self.clock = MediaClock(presentation_delay_us=window.lookahead_us + render_margin_us)
+        self.intake = PacketIntake()
+        self.playout = AudioPlayout(self.clock)
+        self.style_receiver = StyleReceiver(model.payload_decoder())
+        self.styles = StyleConcealment(IdleMotion(idle_track))
+        self.scheduler = FrameScheduler(info.frame_rate, window, self.styles, self.playout.tick_map)
+        self.presenter = FramePresenter(self.clock, float(Fraction(1_000_000) / info.frame_rate))
+        self.pcm_ready = PcmReadyLog()
+        self._window = window
+        self._submit = submit
+        self._on_audio = on_audio
+        self._on_frame = on_frame
+        self._held: deque[PlayoutChunk] = deque(maxlen=MAX_HELD_CHUNKS)
+
+    def receive(self, packet: ReceivedPacket) -> None:
+        """One RTP packet, whatever it holds."""
+        media = self.intake.accept(packet)
+        if media is None:
+            return
+        if media.is_restart:
+            self.styles.restart()
+        if self.playout.add(media) is AddResult.LATE:
+            self._take_style(media)  # too late to be heard, in time to be seen
+
+    def frame_drawn(self, frame: DrawnFrame) -> None:
+        """A frame came back from the renderer."""
+        self.presenter.add(frame)
+
+    def tick(self, now_us: Callable[[], int]) -> int | None:
+        """Do everything that is due.
+
+        Args:
+            now_us: the clock's own method, so that "sound is ready" is stamped after decoding.
+
+        Returns:
+            Local time of the next thing to do; None before the first packet.
+        """
+        for chunk in self.playout.advance(now_us()):
+            self._take_chunk(chunk, now_us)
+        for job in self.scheduler.take_jobs():
+            self._submit(job)
+        self._release(now_us())
+        return self._next_due_us()
+
+    def close(self) -> None:
+        """Free the decoder."""
+        self.playout.close()
+
+    def frames_expected(self, now_us: int) -> int:
+        """Frames whose time to be shown has passed, half a frame of grace included."""
+        if not self.clock.is_started:
+            return 0
+        grace = float(self.scheduler.ticks_per_frame) / 2
+        return self.scheduler.frames_before(self.clock.position(now_us) - grace)
+
+    def _take_chunk(self, chunk: PlayoutChunk, now_us: Callable[[], int]) -> None:
+        packet = chunk.packet
+        if packet is not None:
+            if chunk.kind is ChunkKind.RECEIVED or packet.is_empty:
+                self.pcm_ready.add(packet.sequence_number, packet.rtp_timestamp, now_us())
+            self._take_style(packet)
+        self._window.push(chunk.pcm)
+        self._held.append(chunk)
+
+    def _take_style(self, packet: MediaPacket) -> None:
+        style = self.style_receiver.consume(packet)
+        if style is not None:
+            self.styles.add(style)
+
+    def _release(self, now_us: int) -> None:
+        """Hand out the sound and the frame whose time has come, sound first: it is the master."""
+        while self._held and self.clock.leaves_us(self._held[0].start_samples) <= now_us:
+            chunk = self._held.popleft()
+            self._on_audio(chunk.start_samples, chunk.pcm)
+        frame = self.presenter.take(now_us)
+        if frame is not None:
+            self._on_frame(frame)
+
+    def _next_due_us(self) -> int | None:
+        times = [self.playout.next_due_us, self.presenter.next_due_us]
+        if self._held:
+            times.append(self.clock.leaves_us(self._held[0].start_samples))
+        return min((time for time in times if time is not None), default=None)

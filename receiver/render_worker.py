@@ -1,0 +1,144 @@
+"""Draws frames on one thread beside the event loop; inference releases the interpreter lock.
+
+The queue is bounded and drops the oldest: when drawing cannot keep up, frames are skipped and those that are drawn
+stay in sync. A frame that nobody could show any more is not drawn at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.interfaces import Clock
+from receiver.errors import InvalidStateError
+from receiver.frame_scheduler import FrameJob
+from receiver.sample_store import SampleStore
+from talkface_core.interfaces import FaceRenderer
+
+_log = logging.getLogger(__name__)
+
+QUEUE_FRAMES = 8
+"""0.3 s; drop_oldest."""
+JOIN_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnFrame:
+    """A frame out of the model."""
+
+    index: int
+    samples: int
+    image: NDArray[np.uint8]
+    """[R, R, 3] RGB."""
+
+
+@dataclass(slots=True)
+class RenderCounters:
+    drawn: int = 0
+    dropped: int = 0
+    """Pushed out of the full queue by newer frames."""
+    overdue: int = 0
+    """Passed over because they could not have been ready in time."""
+    failed: int = 0
+    """The model raised; the frame was skipped."""
+
+
+class RenderWorker:
+    """One thread, one renderer at a time; `submit` and `use` may be called from any thread."""
+
+    def __init__(
+        self,
+        renderer: FaceRenderer,
+        clock: Clock,
+        *,
+        show_by_us: Callable[[int], int],
+        on_frame: Callable[[DrawnFrame], None],
+    ) -> None:
+        """Args:
+        show_by_us: latest local time at which the frame of a playout sample is worth showing.
+        on_frame: called on the worker's thread with every frame, in order.
+        """
+        self.counters = RenderCounters()
+        self.render_ms = SampleStore()
+        self._renderer = renderer
+        self._clock = clock
+        self._show_by_us = show_by_us
+        self._on_frame = on_frame
+        self._jobs: deque[FrameJob] = deque()
+        self._wake = threading.Condition()
+        self._usual_us = 0.0
+        self._is_stopping = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def runtime(self) -> str:
+        """What draws at present, for reports."""
+        return self._renderer.runtime
+
+    def start(self) -> None:
+        """Start the thread; the renderer must have been warmed up.
+
+        Raises:
+            InvalidStateError: it was started before.
+        """
+        if self._thread is not None:
+            raise InvalidStateError("render worker: started twice")
+        self._thread = threading.Thread(target=self._run, name="talkface-render", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: FrameJob) -> None:
+        """Queue a frame; the oldest one gives way when the queue is full."""
+        with self._wake:
+            if len(self._jobs) >= QUEUE_FRAMES:
+                self._jobs.popleft()
+                self.counters.dropped += 1
+            self._jobs.append(job)
+            self._wake.notify()
+
+    def use(self, renderer: FaceRenderer) -> None:
+        """Draw the next frames with another renderer, warmed up by the caller (another identity)."""
+        with self._wake:
+            self._renderer = renderer
+
+    def stop(self) -> None:
+        """End the thread after the frame that it draws; what is queued is dropped. Later calls do nothing."""
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join(JOIN_TIMEOUT_S)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._jobs and not self._is_stopping:
+                    self._wake.wait()
+                if self._is_stopping:
+                    return
+                job, renderer = self._jobs.popleft(), self._renderer
+            self._draw(job, renderer)
+
+    def _draw(self, job: FrameJob, renderer: FaceRenderer) -> None:
+        started_us = self._clock.now_us()
+        if started_us + self._usual_us > self._show_by_us(job.samples):
+            self.counters.overdue += 1
+            self._usual_us *= 0.9  # one slow frame must not stop drawing for good
+            return
+        try:
+            image = renderer.render(job.audio, job.style)
+        except Exception:  # whatever a model or its runtime raises must not end the call: the sound goes on
+            self.counters.failed += 1
+            if self.counters.failed == 1:
+                _log.exception("drawing a frame failed; further failures are only counted")
+            return
+        taken_us = self._clock.now_us() - started_us
+        self._usual_us += 0.2 * (taken_us - self._usual_us)
+        self.render_ms.add(taken_us / 1000.0)
+        self.counters.drawn += 1
+        self._on_frame(DrawnFrame(job.index, job.samples, image))
