@@ -46,6 +46,8 @@ class _StandIn(asyncio.DatagramProtocol):
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
+        # The other peer may knock before its description has passed: the answer to it has to find its way back.
+        self._route.learn(SIDES[1 - SIDES.index(self._side)], (addr[0], addr[1]))
         self._route.forward(self._side, data)
 
     @property
@@ -80,6 +82,10 @@ class Route:
     def set_peer(self, side: str, address: Address) -> None:
         """Where that peer really is."""
         self._peers[side] = address
+
+    def learn(self, side: str, address: Address) -> None:
+        """Where that peer seems to be, until its description says."""
+        self._peers.setdefault(side, address)
 
     def forward(self, side: str, data: bytes) -> None:
         """Datagram for the peer on `side`, sent by the other one."""

@@ -58,12 +58,12 @@ class RelayControl:
 class RelayedSignalling:
     """Signalling of one end that makes both ends talk to the relay: only one of the two ends needs it.
 
-    Each generation gets a route of its own, so that a new connection does not cut off the one in use.
+    Each offer gets a route of its own, so that a new connection does not cut off the one in use.
     """
 
     def __init__(self, inner: Signalling, control: RelayControl) -> None:
         self._inner, self._control = inner, control
-        self._routes: dict[int, dict[str, Any]] = {}
+        self._route: dict[str, Any] = {}
 
     async def connect(self) -> None:
         """As the inner one."""
@@ -73,22 +73,22 @@ class RelayedSignalling:
         """As the inner one; a description names the relay instead of the peer."""
         event = await self._inner.next_event()
         if isinstance(event, Description):
-            return replace(event, sdp=await self._routed(event.generation, event.kind, event.sdp))
+            return replace(event, sdp=await self._routed(event.kind, event.sdp))
         return event
 
     async def send_description(self, generation: int, kind: DescriptionKind, sdp: str) -> None:
         """As the inner one; the description names the relay instead of us."""
-        await self._inner.send_description(generation, kind, await self._routed(generation, kind, sdp))
+        await self._inner.send_description(generation, kind, await self._routed(kind, sdp))
 
     async def close(self) -> None:
         """Close both connections."""
         await self._inner.close()
         self._control.close()
 
-    async def _routed(self, generation: int, kind: str, sdp: str) -> str:
-        if generation not in self._routes:
-            self._routes = {generation: await self._control.ask(op="open")}
-        route, side = self._routes[generation], _SIDE[kind]
-        await self._control.ask(op="peer", route=route["route"], side=side, address=first_candidate(sdp))
-        host, port = route[side]
+    async def _routed(self, kind: str, sdp: str) -> str:
+        if kind == "offer" or not self._route:
+            self._route = await self._control.ask(op="open")
+        side = _SIDE[kind]
+        await self._control.ask(op="peer", route=self._route["route"], side=side, address=first_candidate(sdp))
+        host, port = self._route[side]
         return route_through(sdp, (host, port))

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiortc import (
+    MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
@@ -42,7 +43,7 @@ from protocol.messages import (
     IdentityRequest,
 )
 from protocol.opus_padding import packet_duration_ticks
-from talkface import rtc_adapter
+from talkface import rtc_adapter, rtc_stock
 from talkface.rtc_adapter import Feature, RawRtp, RtcpHooks, SocketContext
 from talkface.rtc_gate import DatagramGate
 from talkface.rtc_options import LinkOptions
@@ -92,7 +93,7 @@ class RtcLink:
         self._statistics = ReceptionStatistics(options.rtcp_interval_s)
         self._hooks: RtcpHooks | None = None
         self._unregister: Callable[[], None] = lambda: None
-        self._reporter: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._channel: RTCDataChannel | None = None
         self._channel_open = asyncio.Event()
         self._channel_room = asyncio.Event()
@@ -129,6 +130,8 @@ class RtcLink:
         """
         self._prepare(self._pc.addTransceiver(self._track))
         await self._set_remote(sdp, "offer")
+        if self._transceiver.mid is None:
+            raise LinkError("the far end's offer is unusable: it has no sound in it")
         if self._pc.sctp is not None:
             self._open_channel()
         await self._pc.setLocalDescription(await self._pc.createAnswer())
@@ -228,8 +231,8 @@ class RtcLink:
     async def close(self) -> None:
         """End the connection; the far end is told. Safe to call twice and from any state."""
         self._set_state(LinkState.CLOSED)
-        if self._reporter is not None:
-            self._reporter.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._unregister()
         self._track.stop()
         try:
@@ -274,6 +277,8 @@ class RtcLink:
             rtc_adapter.hook_rtcp(transceiver, self._hooks)
         if Feature.RTP_ROUTER not in self._missing:
             self._unregister = rtc_adapter.replace_receiver(transceiver, self._rtp_received, self._lost)
+        else:
+            self._pc.on("track", self._stock_track)
 
     def _open_channel(self) -> None:
         self._channel = channel = self._pc.createDataChannel(
@@ -286,6 +291,9 @@ class RtcLink:
         channel.on("close", self._wake_control)
         if Feature.CONTROL_GUARD not in self._missing:
             rtc_adapter.guard_control(self._pc.sctp, self._control_dropped)
+
+    def _stock_track(self, track: MediaStreamTrack) -> None:
+        self._tasks.append(asyncio.ensure_future(rtc_stock.relay_track(track, self._rtp_received)))
 
     def _wake_control(self) -> None:
         self._channel_open.set()
@@ -329,7 +337,11 @@ class RtcLink:
             self._meter.start()
             self._heard()
             if self._hooks is not None:
-                self._reporter = asyncio.ensure_future(self._send_reports(self._hooks))
+                self._tasks.append(asyncio.ensure_future(self._send_reports(self._hooks)))
+            else:
+                self._tasks.append(
+                    asyncio.ensure_future(rtc_stock.poll_reports(self._pc, self._deliver_report, self._heard))
+                )
             self._set_state(LinkState.CONNECTED)
         elif now == "failed":
             self._lost("no path to the far end (ICE or DTLS failed)")
@@ -357,6 +369,7 @@ class RtcLink:
         if arrival_us is None:
             arrival_us = self._clock.now_us()
         self.last_audio_us = arrival_us
+        self.last_heard_us = max(self.last_heard_us, arrival_us)
         self._statistics.packet_received(packet.ssrc, packet.sequence_number, packet.timestamp, arrival_us)
         received = ReceivedPacket(packet.sequence_number, packet.timestamp, packet.payload, packet.ssrc, arrival_us)
         for callback in self._audio:
@@ -377,8 +390,11 @@ class RtcLink:
         assert self._hooks is not None
         for block in contents.blocks:
             if block.ssrc == self._hooks.own_ssrc:
-                for callback in self._report:
-                    callback(self._thinner.reception_report(block, now_us))
+                self._deliver_report(self._thinner.reception_report(block, now_us))
+
+    def _deliver_report(self, report: ReceptionReport) -> None:
+        for callback in self._report:
+            callback(report)
 
     async def _send_reports(self, hooks: RtcpHooks) -> None:
         while True:

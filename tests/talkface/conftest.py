@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
 import pytest
 
+from talkface import demo
+from talkface.clock import MonotonicClock
 from talkface.report import (
     AudioReport,
     ComponentReport,
@@ -16,6 +26,10 @@ from talkface.report import (
     WireReport,
     thin,
 )
+from talkface.rtc_link import RtcLink
+from talkface.rtc_options import LinkOptions
+from talkface.wire_meter import WireMeter
+from talkface_core.opus import OpusEncoder
 
 
 def _direction(opus_bytes: int, seconds: float) -> DirectionReport:
@@ -60,3 +74,55 @@ def sample_report() -> Report:
         series={"latency_ms": thin([0.0, 1.0, 2.0], [40.0, 44.0, 42.0])},
         notes=["a & b"],
     )
+
+
+# --- links over real sockets (test_rtc_*, test_wire_*, test_relay*, test_turn, test_chromium) ---
+
+
+class LinkLab:
+    """Makes links on the loopback address and joins them without a signalling server."""
+
+    def __init__(self) -> None:
+        self.clock = MonotonicClock()
+
+    def link(self, meter: WireMeter | None = None, **options: Any) -> RtcLink:
+        """A link on 127.0.0.1 with a meter of its own unless one is given."""
+        options.setdefault("bind_addresses", ("127.0.0.1",))
+        return RtcLink(LinkOptions(**options), meter=meter or WireMeter(self.clock), clock=self.clock)
+
+    async def join(self, offerer: RtcLink, answerer: RtcLink, timeout_s: float = 15.0) -> None:
+        """Hand the descriptions over and wait until both are connected."""
+        await offerer.accept_answer(await answerer.accept_offer(await offerer.create_offer()))
+        await asyncio.gather(offerer.wait_connected(timeout_s), answerer.wait_connected(timeout_s))
+
+    @asynccontextmanager
+    async def pair(self, **options: Any) -> AsyncIterator[tuple[RtcLink, RtcLink]]:
+        """Two connected links; closed afterwards."""
+        links = self.link(**options), self.link(**options)
+        try:
+            await self.join(*links)
+            yield links
+        finally:
+            await asyncio.gather(*(link.close() for link in links))
+
+    async def until(self, condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+        """Wait until `condition` holds; fails the test when it does not in time."""
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def lab() -> LinkLab:
+    return LinkLab()
+
+
+@pytest.fixture(scope="session")
+def speech_packets() -> list[bytes]:
+    """A spoken sentence as 60 ms Opus packets: 8 kbps wideband, from the recording that ships with the demo."""
+    with av.open(str(Path(demo.SPEECH))) as container:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=48_000)
+        frames = [out.to_ndarray() for frame in container.decode(audio=0) for out in resampler.resample(frame)]
+    pcm = np.concatenate(frames, axis=1)[0]
+    with OpusEncoder(bitrate_bps=8_000, packet_ms=60) as encoder:
+        return [encoder.encode(pcm[at : at + 2880]) for at in range(0, len(pcm) - 2880, 2880)]
