@@ -73,7 +73,7 @@ class SignallingClient:
             secret: text that both peers know, 1..256 bytes.
             peer_token: 16 random bytes; a program that starts again with the same token takes its old place.
             tls: context for wss; the system's certificates when None.
-            timeout_s: for connecting, and for the server's answer.
+            timeout_s: for connecting, and for the server's answer; shorter once connecting has been quick.
 
         Raises:
             ValueError: the address is not a websocket address, or the token is not 16 bytes.
@@ -111,7 +111,7 @@ class SignallingClient:
         """
         self._is_closed = False
         self.rejoin()
-        await self._connect(self._timeout_s)
+        await self._connect()
 
     def rejoin(self) -> None:
         """Drop the connection at once: `events` joins again. For a call that sees that its network has changed."""
@@ -189,16 +189,17 @@ class SignallingClient:
     async def _reconnect(self) -> None:
         attempt = 0
         while not self._is_closed:
-            timeout_s = min(self._timeout_s, max(_MIN_RETRY_TIMEOUT_S, 3 * self._connect_took_s))
             try:
-                await self._connect(timeout_s)
+                await self._connect()
             except (SignallingUnreachableError, RateLimitedError, ServerBusyError):
                 await asyncio.sleep(_RETRY_DELAYS_S[min(attempt, len(_RETRY_DELAYS_S) - 1)])
                 attempt += 1
             else:
                 return
 
-    async def _connect(self, timeout_s: float) -> None:
+    async def _connect(self) -> None:
+        # Once it has worked, its own experience says how long the next attempt may take.
+        timeout_s = min(self._timeout_s, max(_MIN_RETRY_TIMEOUT_S, 3 * self._connect_took_s))
         async with self._connecting:
             if self._socket is not None:  # another task was faster
                 return
