@@ -21,8 +21,8 @@ DEFAULT_PORT = 8765
 
 def signal_command(
     host: Annotated[
-        str, typer.Option(help="Address to listen on: 127.0.0.1 for this machine only, 0.0.0.0 or :: for everyone.")
-    ] = "127.0.0.1",
+        str, typer.Option(help="Address to listen on: 0.0.0.0 (IPv4) or :: (IPv6) for all, 127.0.0.1 for this machine.")
+    ] = "0.0.0.0",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one and prints it.")] = (
         DEFAULT_PORT
     ),
@@ -60,6 +60,8 @@ async def _serve(server: SignallingServer, host: str) -> None:
     async with server:
         shown_host = f"[{host}]" if ":" in host else host
         typer.echo(f"signalling server at {server.scheme}://{shown_host}:{server.port}, Ctrl-C stops it")
+        if server.scheme == "ws" and not host.startswith("127."):
+            typer.echo("no --tls-cert: room names and addresses cross the network readable, the secret never does")
         await stop.wait()
     refused = ", ".join(f"{count} {code}" for code, count in sorted(server.refusals.items())) or "nobody"
     typer.echo(f"stopped; {server.num_pairs} pairs met, refused: {refused}")

@@ -55,7 +55,7 @@ def test_serves_until_told_to_stop(number: signal.Signals) -> None:
         ):
             assert await ann.next_event() == PeerJoined(generation=1, is_offerer=True)
 
-    with running("--port", "0") as (process, line):
+    with running("--host", "127.0.0.1", "--port", "0") as (process, line):
         match = re.fullmatch(r"signalling server at (ws://127\.0\.0\.1:\d+), Ctrl-C stops it\n", line)
         assert match is not None, line
         asyncio.run(meet(match[1]))
@@ -66,10 +66,19 @@ def test_serves_until_told_to_stop(number: signal.Signals) -> None:
 
 
 @pytest.mark.network
+def test_says_what_is_readable_without_tls() -> None:
+    with running("--port", "0") as (process, line):
+        assert line.startswith("signalling server at ws://0.0.0.0:")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+    assert output.startswith("no --tls-cert: room names and addresses cross the network readable, the secret never")
+
+
+@pytest.mark.network
 def test_busy_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
-        error = user_error("--port", str(port))
+        error = user_error("--host", "127.0.0.1", "--port", str(port))
     assert str(error) == (f"port {port} on 127.0.0.1 is in use. Choose another with --port, or stop the program there")
 
 
