@@ -1,0 +1,164 @@
+"""The face model that enters a call: everything behind `talkface_core.interfaces.FaceModel`.
+
+`load_face_model` takes "default" (the weights that ship), "tiny" (64 px, seeded random weights, the same code: for
+tests and for trying a call), or the path of a weights folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from talkface_core.errors import WeightsError
+from talkface_core.face_networks import FaceNetworks, seeded_networks
+from talkface_core.generator import GeneratorConfig
+from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
+from talkface_core.mel import LOOKAHEAD_SAMPLES, PAST_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, MelWindow
+from talkface_core.runtimes import FrameRuntime, make_runtime
+from talkface_core.style_codec import StyleCodecDecoder, StyleCodecEncoder
+from talkface_core.style_session import CentredFace, FaceFollower, StyleEncoderSession
+from talkface_core.tracking import FaceTracker
+from talkface_core.weights import CODE_VERSION, FaceWeights, load_face_weights
+
+FRAME_RATE = Fraction(25)
+TINY_CONFIG = GeneratorConfig(resolution_px=64, channel_base=2048, channel_max=32, mapping_layers=2)
+TINY_SEED = 1
+_WARM_UP_FRAMES = 3
+
+
+class Renderer:
+    """`FaceRenderer`: mel picture of the window, then one graph; used from one worker thread."""
+
+    def __init__(self, networks: FaceNetworks, identity: FaceIdentity, runtime: FrameRuntime) -> None:
+        self._drawing = runtime
+        self._mel = MelWindow()
+        self._base_ws = base_latents(networks.config, identity)
+        self._no_style = np.zeros((1, STYLE_VALUES), dtype=np.float32)
+        self.runtime = runtime.name
+
+    def warm_up(self) -> None:
+        silence = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+        for _ in range(_WARM_UP_FRAMES):
+            self.render(silence, None)
+
+    @torch.inference_mode()
+    def render(self, audio: NDArray[np.float32], style: NDArray[np.float32] | None) -> NDArray[np.uint8]:
+        """See `FaceRenderer.render`.
+
+        Raises:
+            ValueError: audio is not [S] or style not [V]; the message holds both lengths.
+        """
+        if audio.shape != (WINDOW_SAMPLES,):
+            raise ValueError(f"audio must be [{WINDOW_SAMPLES}] samples, not {list(audio.shape)}")
+        if style is not None and style.shape != (STYLE_VALUES,):
+            raise ValueError(f"style must be [{STYLE_VALUES}] values, not {list(style.shape)}")
+        # A copy: the caller's array may be read-only or strided.
+        mel = self._mel(torch.from_numpy(np.array(audio, dtype=np.float32)[None])).numpy()
+        values = self._no_style if style is None else np.ascontiguousarray(style[None], dtype=np.float32)
+        return self._drawing.draw(mel, values, self._base_ws)
+
+
+def base_latents(config: GeneratorConfig, identity: FaceIdentity) -> NDArray[np.float32]:
+    """z for every layer, plus the identity's own offsets: [1, L, D].
+
+    Raises:
+        ValueError: the identity was made for a model of another size.
+    """
+    if identity.z.shape != (config.latent_dim,):
+        raise ValueError(f"identity z must be [{config.latent_dim}], not {list(identity.z.shape)}")
+    shape = (config.num_layers, config.latent_dim)
+    base = np.broadcast_to(identity.z, shape).astype(np.float32)
+    if identity.layer_offsets is not None:
+        if identity.layer_offsets.shape != shape:
+            raise ValueError(f"identity layer offsets must be {list(shape)}, not {list(identity.layer_offsets.shape)}")
+        base = base + identity.layer_offsets.astype(np.float32)
+    return np.ascontiguousarray(base[None])
+
+
+class TalkfaceModel:
+    """`FaceModel` over loaded weights.
+
+    Args:
+        is_synthetic: the weights are random: do not look for a face in frames, which need not show one.
+    """
+
+    def __init__(self, weights: FaceWeights, *, is_synthetic: bool = False) -> None:
+        self.weights = weights
+        self._is_synthetic = is_synthetic
+        config = weights.networks.config
+        self.info = FaceModelInfo(
+            name=weights.name,
+            latent_dim=config.latent_dim,
+            resolution_px=config.resolution_px,
+            num_layers=config.num_layers,
+            frame_rate=FRAME_RATE,
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            audio_past_samples=PAST_SAMPLES,
+            audio_lookahead_samples=LOOKAHEAD_SAMPLES,
+            style_table_id=weights.tables.table_id,
+            weights_sha256=weights.sha256,
+            code_version=CODE_VERSION,
+        )
+
+    def default_identity(self) -> FaceIdentity:
+        """The face that comes with the weights; without one, the mean face."""
+        if self.weights.identity is not None:
+            return self.weights.identity
+        return FaceIdentity(self.weights.networks.generator.mapping.mean_latent.numpy().copy())
+
+    def style_encoder(self, follower: FaceFollower | None = None) -> StyleEncoderSession:
+        """A session for one video; the face is followed with the shipped networks unless a follower is given."""
+        if follower is None:
+            follower = CentredFace() if self._is_synthetic else FaceTracker(frame_rate=float(FRAME_RATE))
+        return StyleEncoderSession(self.weights.networks, follower)
+
+    def payload_encoder(self) -> StyleCodecEncoder:
+        return StyleCodecEncoder(self.weights.tables)
+
+    def payload_decoder(self) -> StyleCodecDecoder:
+        return StyleCodecDecoder(self.weights.tables)
+
+    def renderer(self, identity: FaceIdentity, *, runtime: str = "auto") -> Renderer:
+        """See `FaceModel.renderer`; a runtime is compiled anew for each renderer."""
+        base_latents(self.weights.networks.config, identity)  # refuse a wrong identity before compiling
+        networks = self.weights.networks
+        return Renderer(networks, identity, make_runtime(runtime, networks))
+
+
+def default_weights_folder() -> Path:
+    """Where the shipped weights lie inside the package."""
+    return Path(str(resources.files("talkface_core"))) / "weights_default"
+
+
+def tiny_face_model() -> TalkfaceModel:
+    """Seeded random weights at 64 px: no face to look at, but every step of the real model."""
+    networks = seeded_networks(TINY_CONFIG, TINY_SEED)
+    # Named by its recipe, not by its bits: the last bits of the mean latent differ between CPUs.
+    digest = hashlib.sha256(f"talkface tiny {TINY_CONFIG} seed {TINY_SEED} code {CODE_VERSION}".encode()).hexdigest()
+    return TalkfaceModel(FaceWeights(name="tiny", networks=networks, sha256=digest), is_synthetic=True)
+
+
+def load_face_model(name_or_path: str | Path) -> TalkfaceModel:
+    """A face model by name or path.
+
+    Args:
+        name_or_path: "default", "tiny", or a weights folder or its config.json.
+
+    Raises:
+        WeightsError: missing or damaged; the message names the file and the fix.
+        CheckpointMismatchError: made by another version.
+    """
+    if str(name_or_path) == "tiny":
+        return tiny_face_model()
+    if str(name_or_path) != "default":
+        return TalkfaceModel(load_face_weights(Path(name_or_path)))
+    folder = default_weights_folder()
+    if not (folder / "config.json").exists():
+        raise WeightsError("this copy of talkface holds no default weights; give a weights folder, or use 'tiny'")
+    return TalkfaceModel(load_face_weights(folder))

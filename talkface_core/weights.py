@@ -1,0 +1,255 @@
+"""Weights of a face model on disk: a folder with `config.json` and safetensors shards, each with its sha256.
+
+    default/config.json                  format, version, sizes, style tables, shards with hashes
+    default/model-1-of-2.safetensors     tensors named as in FaceNetworks.state_dict()
+    default/model-2-of-2.safetensors
+
+A single-file model is the same with one shard. Nothing is ever unpickled; whatever does not match is refused with the
+file's name and the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from talkface_core.errors import CheckpointMismatchError, WeightsError
+from talkface_core.face_networks import FaceNetworks
+from talkface_core.generator import GeneratorConfig
+from talkface_core.interfaces import FaceIdentity
+from talkface_core.style_tables import StyleTables, default_style_tables
+
+WEIGHTS_FORMAT = "talkface-face-model"
+CODE_VERSION = 1
+"""Raised when the networks' forward pass changes its meaning."""
+CONFIG_NAME = "config.json"
+DEFAULT_SHARD_BYTES = 15_000_000
+MAX_CONFIG_BYTES = 1 << 20
+MAX_SHARD_BYTES = 1 << 30
+MAX_SHARDS = 64
+_IDENTITY_Z = "identity.z"
+_IDENTITY_OFFSETS = "identity.layer_offsets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceWeights:
+    """A face model as loaded from disk or about to be saved."""
+
+    name: str
+    networks: FaceNetworks
+    tables: StyleTables = field(default_factory=default_style_tables)
+    identity: FaceIdentity | None = None
+    """The face that comes with the weights."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Licence, data, command: what the model card says in short."""
+    sha256: str = ""
+    """Over config and shards; set by `save_face_weights` and `load_face_weights`."""
+
+
+def save_face_weights(folder: Path, weights: FaceWeights, *, half: bool = True, shard_bytes: int | None = None) -> str:
+    """Write a face model; returns its sha256.
+
+    The configuration is written last and replaces the old one in one step, and shards carry their hash in the name,
+    so an interrupted save leaves the earlier model whole.
+
+    Args:
+        half: store floating-point tensors as float16.
+        shard_bytes: most bytes per shard; DEFAULT_SHARD_BYTES when None.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = torch.float16 if half else torch.float32
+    tensors = {k: _stored(v, dtype) for k, v in weights.networks.state_dict().items()}
+    if weights.identity is not None:
+        # An identity is one vector: full precision costs nothing.
+        tensors[_IDENTITY_Z] = torch.from_numpy(weights.identity.z).float()
+        if weights.identity.layer_offsets is not None:
+            tensors[_IDENTITY_OFFSETS] = torch.from_numpy(weights.identity.layer_offsets).float()
+    shards = []
+    for part in _split(tensors, shard_bytes or DEFAULT_SHARD_BYTES):
+        content = save_tensors(part)
+        digest = hashlib.sha256(content).hexdigest()
+        shard = {"name": f"model-{digest[:12]}.safetensors", "sha256": digest, "bytes": len(content)}
+        _write_whole(folder / str(shard["name"]), content)
+        shards.append(shard)
+    config = {
+        "format": WEIGHTS_FORMAT,
+        "code_version": CODE_VERSION,
+        "name": weights.name,
+        "generator": asdict(weights.networks.config),
+        "style_tables": json.loads(weights.tables.to_json()),
+        "notes": dict(weights.notes),
+        "shards": shards,
+    }
+    text = json.dumps(config, indent=1, sort_keys=True) + "\n"
+    old = {p.name for p in folder.glob("model-*.safetensors")}
+    _write_whole(folder / CONFIG_NAME, text.encode())
+    for name in old - {str(s["name"]) for s in shards}:
+        (folder / name).unlink()
+    return _digest(config)
+
+
+def load_face_weights(path: Path) -> FaceWeights:
+    """Read a face model.
+
+    Args:
+        path: its folder, or the configuration file in it.
+
+    Returns:
+        networks in eval mode on the CPU in float32, gradients off.
+
+    Raises:
+        WeightsError: missing or damaged; the message names the file and the fix.
+        CheckpointMismatchError: made by another code version or with other sizes.
+    """
+    config_path = path / CONFIG_NAME if path.is_dir() else path
+    config = read_weights_config(config_path)
+    try:
+        generator = GeneratorConfig(**config["generator"])
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{config_path}: sizes are not understood ({error})") from None
+    tables = StyleTables.from_json(json.dumps(config["style_tables"]))
+    tensors: dict[str, Tensor] = {}
+    for shard in config["shards"]:
+        tensors |= read_shard(config_path.parent, shard)
+    identity = _take_identity(tensors, generator, config_path)
+    networks = FaceNetworks(generator)
+    _fill(networks, tensors, config_path)
+    return FaceWeights(
+        name=config["name"],
+        networks=networks.eval().requires_grad_(False),
+        tables=tables,
+        identity=identity,
+        notes=config["notes"],
+        sha256=_digest(config),
+    )
+
+
+def read_weights_config(path: Path) -> dict[str, Any]:
+    """The configuration of a face model, its structure checked, its shards not yet touched.
+
+    Raises:
+        WeightsError, CheckpointMismatchError: as `load_face_weights`.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise WeightsError(f"{path}: over {MAX_CONFIG_BYTES} bytes, not a weights configuration")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot read the weights ({error.strerror}); check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: damaged weights configuration ({error}); download or copy it again") from None
+    if not isinstance(config, dict) or config.get("format") != WEIGHTS_FORMAT:
+        raise WeightsError(f"{path}: not the configuration of a face model")
+    if config.get("code_version") != CODE_VERSION:
+        raise CheckpointMismatchError(f"{path}: code version", CODE_VERSION, config.get("code_version"))
+    kinds = {"name": str, "generator": dict, "style_tables": dict, "notes": dict, "shards": list}
+    for key, kind in kinds.items():
+        if not isinstance(config.get(key), kind):
+            raise WeightsError(f"{path}: field {key!r} is missing or not a {kind.__name__}")
+    if not 1 <= len(config["shards"]) <= MAX_SHARDS:
+        raise WeightsError(f"{path}: {len(config['shards'])} shards, must be 1..{MAX_SHARDS}")
+    return config
+
+
+def read_shard(folder: Path, shard: Any) -> dict[str, Tensor]:
+    """Verify one shard's length and hash, then read its tensors as they are stored.
+
+    Raises:
+        WeightsError: missing, of another length or content, or not safetensors.
+    """
+    name = shard.get("name") if isinstance(shard, dict) else None
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+        raise WeightsError(f"{folder / CONFIG_NAME}: shard {name!r} is not a plain safetensors file name")
+    path = folder / name
+    try:
+        size = path.stat().st_size
+        if size != shard.get("bytes") or size > MAX_SHARD_BYTES:
+            raise WeightsError(f"{path}: {size} bytes, expected {shard.get('bytes')}; download or copy it again")
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot read the weights ({error.strerror}); download or copy it again") from None
+    if hashlib.sha256(content).hexdigest() != shard.get("sha256"):
+        raise WeightsError(f"{path}: damaged, its sha256 is not the expected one; download or copy it again")
+    try:
+        return load_tensors(content)
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from None
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+
+
+def _split(tensors: dict[str, Tensor], shard_bytes: int) -> list[dict[str, Tensor]]:
+    """Groups of tensors in order, each at most `shard_bytes` unless a single tensor is larger."""
+    groups: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        # Names and offsets in the header take some bytes as well.
+        num_bytes = tensor.numel() * tensor.element_size() + len(name) + 80
+        if groups[-1] and size + num_bytes > shard_bytes:
+            groups.append({})
+            size = 0
+        groups[-1][name] = tensor
+        size += num_bytes
+    return groups
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader sees the old one or the new one, and a full disk harms neither."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WeightsError(f"{path}: cannot write the weights ({error.strerror})") from None
+
+
+def _digest(config: dict[str, Any]) -> str:
+    """Names the model in the handshake: the configuration holds the hash of every shard."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _take_identity(tensors: dict[str, Tensor], config: GeneratorConfig, path: Path) -> FaceIdentity | None:
+    z = tensors.pop(_IDENTITY_Z, None)
+    offsets = tensors.pop(_IDENTITY_OFFSETS, None)
+    if z is None:
+        return None
+    if z.shape != (config.latent_dim,):
+        raise CheckpointMismatchError(f"{path}: identity", [config.latent_dim], list(z.shape))
+    if offsets is not None and offsets.shape != (config.num_layers, config.latent_dim):
+        raise CheckpointMismatchError(
+            f"{path}: identity offsets", [config.num_layers, config.latent_dim], list(offsets.shape)
+        )
+    return FaceIdentity(_as_array(z), None if offsets is None else _as_array(offsets))
+
+
+def _as_array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return tensor.float().numpy()
+
+
+def _fill(networks: FaceNetworks, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy tensors into the networks; names and shapes must match exactly, values must be finite."""
+    own = networks.state_dict()
+    if missing := sorted(set(own) - set(tensors)):
+        raise CheckpointMismatchError(f"{path}: tensors", f"{len(own)} of them", f"none named {missing[0]!r}")
+    if extra := sorted(set(tensors) - set(own)):
+        raise CheckpointMismatchError(f"{path}: tensors", f"{len(own)} of them", f"an unknown {extra[0]!r}")
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            raise CheckpointMismatchError(f"{path}: {name}", list(own[name].shape), list(tensor.shape))
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name} holds NaN or infinity; the training run failed")
+    networks.load_state_dict({k: v.to(own[k].dtype) for k, v in tensors.items()})

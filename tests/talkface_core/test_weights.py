@@ -1,0 +1,153 @@
+"""Weights on disk: whole, verified, versioned; damage and mismatch are named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.errors import CheckpointMismatchError, WeightsError
+from talkface_core.face_networks import seeded_networks
+from talkface_core.generator import GeneratorConfig
+from talkface_core.interfaces import FaceIdentity
+from talkface_core.style_tables import fit_style_tables, synthetic_tracks
+from talkface_core.weights import FaceWeights, load_face_weights, save_face_weights
+
+CONFIG = GeneratorConfig(resolution_px=16, latent_dim=64, channel_base=128, channel_max=16, mapping_layers=2)
+
+
+def weights(seed: int = 0) -> FaceWeights:
+    offsets = np.full((CONFIG.num_layers, 64), 0.25, np.float32)
+    identity = FaceIdentity(np.linspace(-1, 1, 64, dtype=np.float32), offsets)
+    tables = fit_style_tables(synthetic_tracks(3)[:3])
+    notes = {"licence": "test"}
+    return FaceWeights(name="t", networks=seeded_networks(CONFIG, seed), tables=tables, identity=identity, notes=notes)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    save_face_weights(folder, weights(), half=False, shard_bytes=4_000_000)
+    return folder
+
+
+def copy_of(saved: Path, to: Path) -> Path:
+    to.mkdir()
+    for path in saved.iterdir():
+        (to / path.name).write_bytes(path.read_bytes())
+    return to
+
+
+def test_round_trip_is_exact_and_shards_stay_small(saved: Path) -> None:
+    original, loaded = weights(), load_face_weights(saved)
+    for (name, a), b in zip(original.networks.state_dict().items(), loaded.networks.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert loaded.tables == original.tables
+    assert loaded.identity is not None
+    assert original.identity is not None
+    np.testing.assert_array_equal(loaded.identity.z, original.identity.z)
+    assert loaded.identity.layer_offsets is not None
+    np.testing.assert_array_equal(loaded.identity.layer_offsets, original.identity.layer_offsets)
+    assert dict(loaded.notes) == {"licence": "test"}
+    assert not loaded.networks.training
+    assert len(loaded.sha256) == 64
+    sizes = [p.stat().st_size for p in saved.glob("*.safetensors")]
+    assert len(sizes) >= 2
+    assert max(sizes) <= 4_000_000
+    assert load_face_weights(saved / "config.json").sha256 == loaded.sha256
+
+
+def test_half_precision_halves_the_file_and_stays_close(saved: Path, tmp_path: Path) -> None:
+    digest = save_face_weights(tmp_path, weights())
+    loaded = load_face_weights(tmp_path)
+    assert loaded.sha256 == digest != load_face_weights(saved).sha256
+    total = sum(p.stat().st_size for p in tmp_path.glob("*.safetensors"))
+    assert total < 0.55 * sum(p.stat().st_size for p in saved.glob("*.safetensors"))
+    for name, tensor in weights().networks.state_dict().items():
+        torch.testing.assert_close(loaded.networks.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_saving_again_replaces_the_model_and_leaves_no_old_shards(tmp_path: Path) -> None:
+    save_face_weights(tmp_path, weights(0))
+    first = load_face_weights(tmp_path).sha256
+    save_face_weights(tmp_path, weights(1))
+    assert load_face_weights(tmp_path).sha256 != first
+    listed = {s["name"] for s in json.loads((tmp_path / "config.json").read_text())["shards"]}
+    assert {p.name for p in tmp_path.iterdir()} == listed | {"config.json"}
+
+
+def edit_config(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        path = folder / "config.json"
+        config = json.loads(path.read_text())
+        change(config)
+        path.write_text(json.dumps(config))
+
+    return apply
+
+
+def flip_a_byte(folder: Path) -> None:
+    path = next(folder.glob("*.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(folder: Path) -> None:
+    path = next(folder.glob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], type[WeightsError], str]] = {
+    "flipped bit": (flip_a_byte, WeightsError, "sha256 is not the expected"),
+    "truncated": (truncate, WeightsError, "1000 bytes, expected"),
+    "shard missing": (lambda f: next(f.glob("*.safetensors")).unlink(), WeightsError, "cannot read"),
+    "config missing": (lambda f: (f / "config.json").unlink(), WeightsError, "check the path"),
+    "not JSON": (lambda f: (f / "config.json").write_text("{"), WeightsError, "damaged weights configuration"),
+    "other program": (edit_config(lambda c: c.update(format="x")), WeightsError, "not the configuration"),
+    "other version": (edit_config(lambda c: c.update(code_version=99)), CheckpointMismatchError, "expected 1, got 99"),
+    "field missing": (edit_config(lambda c: c.pop("generator")), WeightsError, "'generator' is missing"),
+    "unknown size": (edit_config(lambda c: c["generator"].update(depth=3)), WeightsError, "depth"),
+    "odd size": (edit_config(lambda c: c["generator"].update(resolution_px=17)), WeightsError, "power of two"),
+    "other size": (
+        edit_config(lambda c: c["generator"].update(resolution_px=32)),
+        CheckpointMismatchError,
+        "identity offsets",
+    ),
+    "path in a shard's name": (
+        edit_config(lambda c: c["shards"][0].update(name="../x.safetensors")),
+        WeightsError,
+        "plain safetensors file name",
+    ),
+    "no shards": (edit_config(lambda c: c.update(shards=[])), WeightsError, "0 shards"),
+    "bad tables": (edit_config(lambda c: c["style_tables"].update(anchor_every=0)), WeightsError, "anchor_every"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_named(case: str, saved: Path, tmp_path: Path) -> None:
+    damage, error, message = DAMAGE[case]
+    folder = copy_of(saved, tmp_path / "w")
+    damage(folder)
+    with pytest.raises(error, match=message):
+        load_face_weights(folder)
+
+
+def test_weights_with_nan_are_refused(tmp_path: Path) -> None:
+    broken = weights()
+    broken.networks.style_scale[0] = float("nan")
+    save_face_weights(tmp_path, broken)
+    with pytest.raises(WeightsError, match="style_scale holds NaN"):
+        load_face_weights(tmp_path)
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
+    save_face_weights(tmp_path, weights())
+    edit_config(lambda c: c["generator"].update(mapping_layers=3))(tmp_path)
+    with pytest.raises(CheckpointMismatchError, match=r"none named 'generator\.mapping\.layers\.2"):
+        load_face_weights(tmp_path)
