@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sender.errors import NoAudioError, UnreadableMediaError
 from sender.media_file import MediaInfo, open_media, probe
 from sender.sources import SAMPLE_RATE_HZ
-from talkface_core.resample import StreamingResampler
+from talkface_core.resample import MAX_RATE_HZ, MIN_RATE_HZ, StreamingResampler
 
 MAX_GAP_S: Final = 10.0
 """A longer hole in the timestamps is taken as a fault of the file, not as silence."""
@@ -166,11 +166,17 @@ class FileAudio:
             if packet is None:
                 return
             try:
-                yield from (frame for frame in packet.decode() if isinstance(frame, av.AudioFrame))
+                frames = [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]
             except av.EOFError:
                 continue  # flushed twice
             except av.FFmpegError:
                 self.num_damaged_packets += 1
+                continue
+            for frame in frames:
+                if MIN_RATE_HZ <= frame.sample_rate <= MAX_RATE_HZ and frame.samples > 0:
+                    yield frame
+                else:
+                    self.num_damaged_packets += 1
 
 
 def read_all(path: Path) -> NDArray[np.int16]:

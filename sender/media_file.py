@@ -60,6 +60,8 @@ def probe(path: Path) -> MediaInfo:
         if not container.streams.audio:
             raise NoAudioError(f"{path} holds no sound: choose a recording with speech")
         audio = container.streams.audio[0]
+        if audio.codec_context is None:
+            raise UnreadableMediaError(f"{path} has sound of an unknown kind: convert it to WAV or MP4 first")
         if not MIN_RATE_HZ <= audio.rate <= MAX_RATE_HZ:
             raise UnreadableMediaError(
                 f"{path} has sound at {audio.rate} Hz: it must be {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
@@ -90,6 +92,8 @@ def check_video(info: MediaInfo) -> None:
         raise NoVideoError(f"{info.path} holds no picture: use --style reference or --style none with it")
     with open_media(info.path) as container:
         context = container.streams.video[0].codec_context
+        if context is None:
+            raise UnreadableMediaError(f"{info.path} has a picture of an unknown kind: convert it to MP4 first")
         if max(context.width, context.height) > MAX_PICTURE_SIDE_PX:
             raise UnreadableMediaError(
                 f"{info.path} has pictures of {context.width}x{context.height}: at most {MAX_PICTURE_SIDE_PX} a side"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import shutil
 import subprocess
 import wave
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -25,7 +29,7 @@ class Speech:
     """Speech with the truth about it."""
 
     pcm: NDArray[np.float32]
-    """[n] at 48 kHz, full scale 1"""
+    """[n] at 48 kHz, full scale 1; shared between tests, not to be written to"""
     is_voice: NDArray[np.bool_]
     """[n]"""
 
@@ -54,12 +58,13 @@ def formant_word(rng: np.random.Generator) -> NDArray[np.float64]:
     for formant, width in ((rng.uniform(300, 800), 90), (rng.uniform(900, 2300), 120), (2700, 160)):
         for k in range(1, 40):
             gain = 1.0 / (1.0 + ((k * pitch.mean() - formant) / width) ** 2)
-            if gain > 1e-3:
+            if gain > 0.02:
                 vowel += gain * np.sin(k * phase)
     envelope = np.minimum(np.linspace(0, 12, length), 1.0) * np.minimum(np.linspace(6, 0, length), 1.0)
     return np.concatenate([fricative, 0.25 * vowel / np.abs(vowel).max() * envelope])
 
 
+@functools.lru_cache(maxsize=16)
 def make_speech(
     seconds: float, seed: int = 0, *, pause_s: tuple[float, float] = (0.6, 2.0), start_s: float = 0.5
 ) -> Speech:
@@ -189,3 +194,103 @@ class PlainStyleCodec:
 @pytest.fixture
 def style_codec() -> PlainStyleCodec:
     return PlainStyleCodec()
+
+
+def write_media(
+    path: Path,
+    *,
+    audio: NDArray[np.floating] | None = None,
+    rate: int = 48_000,
+    layout: str = "mono",
+    audio_codec: str = "pcm_s16le",
+    sample_format: str = "s16",
+    audio_start_s: float = 0.0,
+    gap_at_s: float | None = None,
+    gap_s: float = 0.0,
+    num_pictures: int = 0,
+    frame_rate: Fraction = Fraction(25),
+    size: tuple[int, int] = (64, 48),
+    video_codec: str = "libx264",
+    video_start_s: float = 0.0,
+    rotation: int | None = None,
+) -> Path:
+    """A recording made with PyAV; picture i shows the bits of i as eight stripes, bright above and dark below."""
+    with av.open(str(path), "w") as container:
+        if num_pictures:
+            video: Any = container.add_stream(video_codec, rate=frame_rate)
+            video.width, video.height, video.pix_fmt = *size, "yuv420p" if size[0] % 2 == 0 else "yuv444p"
+            video.options = {"crf": "12", "preset": "ultrafast"} if video_codec == "libx264" else {}
+            if rotation is not None:
+                video.set_display_rotation(rotation)
+        if audio is not None:
+            sound: Any = container.add_stream(audio_codec, rate=rate)
+            sound.layout = layout
+            sound.format = sample_format
+            _write_sound(container, sound, audio, rate, layout, sample_format, audio_start_s, gap_at_s, gap_s)
+        for index in range(num_pictures):
+            frame = av.VideoFrame.from_ndarray(stripes(index, size), format="rgb24")
+            frame.pts = index + round(video_start_s * frame_rate)
+            frame.time_base = 1 / frame_rate
+            container.mux(video.encode(frame))
+        if num_pictures:
+            container.mux(video.encode(None))
+    return path
+
+
+def _write_sound(
+    container: av.container.OutputContainer,
+    sound: Any,
+    audio: NDArray[np.floating],
+    rate: int,
+    layout: str,
+    sample_format: str,
+    start_s: float,
+    gap_at_s: float | None,
+    gap_s: float,
+) -> None:
+    channels = len(av.AudioLayout(layout).channels)
+    samples = np.atleast_2d(audio)
+    samples = np.repeat(samples, channels, axis=0) if samples.shape[0] == 1 else samples
+    kinds = {"s16": (np.int16, 32767), "s32": (np.int32, 2147483392), "flt": (np.float32, 1), "u8": (np.uint8, 127)}
+    dtype, scale = kinds[sample_format.removesuffix("p")]
+    values = (samples * scale + (128 if dtype == np.uint8 else 0)).astype(dtype)
+    # AAC and Opus take frames of their own size only.
+    step = sound.codec_context.frame_size or 1024
+    for start in range(0, values.shape[1], step):
+        part = values[:, start : start + step]
+        data = np.ascontiguousarray(part if sample_format.endswith("p") else part.T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(data, format=sample_format, layout=layout)
+        frame.sample_rate = rate
+        late_s = gap_s if gap_at_s is not None and start >= gap_at_s * rate else 0.0
+        frame.pts = start + round((start_s + late_s) * rate)
+        frame.time_base = Fraction(1, rate)
+        container.mux(sound.encode(frame))
+    container.mux(sound.encode(None))
+
+
+def stripes(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Picture number `index`: bit k is stripe k, 30 or 220; the upper tenth is white, so that up can be told."""
+    width, height = size
+    bits = (index >> np.arange(8)) & 1
+    row = np.where(np.repeat(bits, -(-width // 8))[:width] == 1, 220, 30).astype(np.uint8)
+    picture = np.repeat(np.repeat(row[None, :, None], height, axis=0), 3, axis=2)
+    picture[: height // 10] = 255
+    return picture
+
+
+def picture_number(rgb: NDArray[np.uint8]) -> int:
+    """The number that `stripes` drew."""
+    height, width = rgb.shape[:2]
+    centres = (np.arange(8) + 0.5) * (-(-width // 8))
+    bits = rgb[height // 2, np.minimum(centres.astype(int), width - 1), 1] > 125
+    return int((bits << np.arange(8)).sum())
+
+
+@pytest.fixture
+def media() -> Callable[..., Path]:
+    return write_media
+
+
+@pytest.fixture
+def number_of() -> Callable[[NDArray[np.uint8]], int]:
+    return picture_number
