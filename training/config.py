@@ -37,8 +37,6 @@ class ModelConfig:
     """Most discriminator channels."""
     minibatch_group: int = 4
     """Samples whose deviation D sees; 1 switches that map off and makes D independent of how a batch is split."""
-    mouth_crop_px: int = 64
-    """Side of the crop that the mouth discriminator judges."""
 
     def __post_init__(self) -> None:
         _require(
@@ -49,7 +47,6 @@ class ModelConfig:
         for name in ("latent_dim", "channel_base", "channel_max", "discriminator_base", "discriminator_max"):
             _require(getattr(self, name) >= 1, f"model.{name}", f"must be 1 or more, not {getattr(self, name)}")
         _require(self.minibatch_group >= 1, "model.minibatch_group", "must be 1 or more")
-        _require(self.mouth_crop_px in (32, 64, 128), "model.mouth_crop_px", "must be 32, 64 or 128")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

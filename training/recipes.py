@@ -147,7 +147,6 @@ def debug_cpu() -> TrainConfig:
             discriminator_base=1024,
             discriminator_max=64,
             minibatch_group=1,
-            mouth_crop_px=32,
         ),
         loss=dataclasses.replace(_SHARP, adversarial=0.02, mouth_adversarial=0.02, r1_interval=8, contrastive=0.02),
         train=dataclasses.replace(

@@ -1,0 +1,205 @@
+"""The loop on synthetic clips: losses fall, resume is exact, parts and processes do not matter, failures are clean."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from talkface_core.errors import CheckpointMismatchError
+from training.checkpoint import CheckpointWriteError, latest_checkpoint, load_checkpoint
+from training.clip_store import open_folder
+from training.config import TrainConfig
+from training.distributed import World
+from training.feature_networks import FeatureNetworks
+from training.loop import Run, open_run, train_step
+from training.sampler import Sampler
+from training.schedule import phase_at
+from training.state import new_state
+from training.stats import NonFiniteLossError
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    return [{k: v for k, v in row.items() if "/" in k and not k.startswith("time")} for row in rows(folder)]
+
+
+def start(
+    config: TrainConfig, prepared: Path, folder: Path, features: FeatureNetworks, init: Path | None = None
+) -> Run:
+    return open_run(config, prepared, folder, features, World(), init)
+
+
+def test_resuming_equals_not_stopping(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    whole = start(tiny_config, prepared, tmp_path / "whole", features).train()
+    start(tiny_config, prepared, tmp_path / "parts", features).train(max_steps=3)
+    again = start(tiny_config, prepared, tmp_path / "parts", features)
+    assert again.state.step == 3
+    parts = again.train()
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    for (name, a), b in zip(whole.networks.state_dict().items(), parts.networks.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    for a, b in zip(whole.ema.parameters(), parts.ema.parameters(), strict=True):
+        assert torch.equal(a, b)
+    terms = set(losses(tmp_path / "whole")[2])
+    for term in ("perceptual", "adversarial", "sync", "contrastive", "pyramid_l1", "feature_matching", "rate", "D"):
+        assert f"loss/{term}" in terms
+    assert "reg/r1_D" in terms
+    assert "reg/r1_D_mouth" in terms
+
+
+def test_accumulated_parts_give_the_same_step(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    results = []
+    for accumulate in (1, 2):
+        config = dataclasses.replace(tiny_config, train=dataclasses.replace(tiny_config.train, accumulate=accumulate))
+        run = start(config, prepared, tmp_path / f"a{accumulate}", features)
+        batch = Sampler(run.clips, run.state.persons, config).batch(0)
+        phase = phase_at(config, 0, 0.0, torch.device("cpu"))
+        results.append((train_step(run.state, features, batch, phase, config, World()), run.state.networks))
+    for name, value in results[0][0].items():
+        assert results[1][0][name].item() == pytest.approx(value.item(), rel=1e-4), name
+
+
+def test_losses_fall(tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks) -> None:
+    train = dataclasses.replace(tiny_config.train, steps=60, gan_from=1.0, lr_generator=4e-3, batch_size=4)
+    config = dataclasses.replace(tiny_config, train=train)
+    start(config, prepared, tmp_path, features).train()
+    values = [row["loss/pyramid_l1"] for row in rows(tmp_path) if "loss/pyramid_l1" in row]
+    assert sum(values[-10:]) < 0.6 * sum(values[:10])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    start(tiny_config, prepared, tmp_path, features).train(max_steps=2)
+    kept = latest_checkpoint(tmp_path / "checkpoints")
+    run = start(tiny_config, prepared, tmp_path, features)
+    with torch.no_grad():
+        run.state.networks.faces.generator.synthesis.constant.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"step 2: loss/.* is not finite.*--train\.lr") as caught:
+        run.train()
+    assert caught.value.step == 2
+    assert latest_checkpoint(tmp_path / "checkpoints") == kept
+    assert start(tiny_config, prepared, tmp_path, features).state.step == 2
+
+
+def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    resource = pytest.importorskip("resource")
+    signal = pytest.importorskip("signal")
+    start(tiny_config, prepared, tmp_path, features).train(max_steps=2)
+    kept = latest_checkpoint(tmp_path / "checkpoints")
+    assert kept is not None
+    run = start(tiny_config, prepared, tmp_path, features)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # writing past it fails as on a full disk
+    try:
+        with pytest.raises(CheckpointWriteError, match=rf"step 6.*the last good one is {kept.name}"):
+            run.train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+    assert load_checkpoint(kept).meta["step"] == 2
+    assert not list((tmp_path / "checkpoints").glob(".partial*"))
+
+
+def test_another_model_in_the_folder_is_refused(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    start(tiny_config, prepared, tmp_path, features).train(max_steps=1)
+    other = dataclasses.replace(tiny_config, model=dataclasses.replace(tiny_config.model, channel_max=8))
+    with pytest.raises(CheckpointMismatchError, match=r"model\.channel_max: expected 8, got 16"):
+        start(other, prepared, tmp_path, features)
+
+
+def test_a_stage_starts_from_another_run(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    first = start(tiny_config, prepared, tmp_path / "first", features).train(max_steps=2)
+    init = latest_checkpoint(tmp_path / "first" / "checkpoints")
+    tuned = dataclasses.replace(tiny_config, train=dataclasses.replace(tiny_config.train, freeze_encoders=True))
+    run = start(tuned, prepared, tmp_path / "second", features, init)
+    averaged = first.ema.faces.audio_encoder.project[0].weight
+    assert torch.equal(run.state.networks.faces.audio_encoder.project[0].weight, averaged)
+    constant = run.state.networks.faces.generator.synthesis.constant.detach().clone()
+    run.train(max_steps=1)
+    assert torch.equal(run.state.networks.faces.audio_encoder.project[0].weight, averaged)
+    assert not torch.equal(run.state.networks.faces.generator.synthesis.constant, constant)
+
+
+def test_schedule_by_time_and_steps(tiny_config: TrainConfig) -> None:
+    from training.schedule import learning_rate_factor, progress
+
+    train = dataclasses.replace(
+        tiny_config.train, steps=100, warmup_steps=10, decay_from=0.5, gan_from=0.4, gan_ramp=0.2
+    )
+    config = dataclasses.replace(
+        tiny_config, train=dataclasses.replace(train, small_until=0.3, straight_through_from=0.8)
+    )
+    assert progress(config, 50, 1e9) == 0.5
+    timed = dataclasses.replace(config, train=dataclasses.replace(config.train, minutes=10.0))
+    assert progress(timed, 10, 300) == 0.5
+    assert learning_rate_factor(config, 4, 0.04) == 0.5
+    assert learning_rate_factor(config, 75, 0.75) == pytest.approx(0.5)
+    cpu = torch.device("cpu")
+    assert phase_at(config, 10, 0.1, cpu).resolution_px == 16
+    assert phase_at(config, 10, 0.1, cpu).gan_weight == 0
+    assert phase_at(config, 50, 0.5, cpu).gan_weight == pytest.approx(0.5)
+    assert phase_at(config, 90, 0.9, cpu).straight_through
+    assert phase_at(config, 90, 0.9, cpu).regularise
+    assert not phase_at(config, 91, 0.91, cpu).regularise
+
+
+def test_small_pictures_first(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    config = dataclasses.replace(tiny_config, train=dataclasses.replace(tiny_config.train, small_until=0.5))
+    start(config, prepared, tmp_path, features).train()
+    assert "loss/D" not in losses(tmp_path)[0]
+    assert "loss/D" in losses(tmp_path)[4]
+
+
+def test_samples_and_validation_are_written(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    run_section = dataclasses.replace(tiny_config.run, sample_every=2, validate_every=2, validate_clips=1)
+    config = dataclasses.replace(tiny_config, run=run_section)
+    start(config, prepared, tmp_path, features).train(max_steps=2)
+    assert (tmp_path / "samples" / "step_00000002.png").stat().st_size > 0
+    assert (tmp_path / "samples" / "step_00000002.mp4").stat().st_size > 0
+    validation = next(row for row in rows(tmp_path) if "val/psnr" in row)
+    assert {"val/ssim", "val/sharpness", "val/mouth_lmd", "val/audio_psnr"} <= set(validation)
+
+
+def test_identity_encoder_and_offsets_train(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    model = dataclasses.replace(tiny_config.model, identity="encoder", layer_offsets=True)
+    config = dataclasses.replace(tiny_config, model=model)
+    run = start(config, prepared, tmp_path, features)
+    before = {n: p.detach().clone() for n, p in run.state.networks.identities.named_parameters()}
+    run.train(max_steps=2)
+    for name, parameter in run.state.networks.identities.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
+
+
+def test_ema_moves_slowly_and_keeps_no_critic(tiny_config: TrainConfig, prepared: Path, tmp_path: Path) -> None:
+    clips, _ = open_folder(
+        prepared, resolution_px=32, train_split="train", val_split="val", max_clips=0, cache_gb=1, cache_folder=tmp_path
+    )
+    state = new_state(tiny_config, clips.persons, torch.device("cpu"))
+    assert state.ema.discriminator is None
+    assert state.networks.discriminator is not None
+    assert clips.persons == ["person0", "person1"]

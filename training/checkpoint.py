@@ -1,0 +1,189 @@
+"""Checkpoints: a folder of safetensors shards of at most 15 MB and an index with their hashes, written atomically.
+
+    checkpoints/step_00000500/index.json            format, config of the model, counters, shards with sha256
+    checkpoints/step_00000500/shard_000.safetensors
+
+A checkpoint is written under another name, flushed to disk and renamed: whatever happens meanwhile (a full disk, a
+power cut), the one before stays whole. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
+from torch import Tensor
+
+from talkface_core.errors import CheckpointMismatchError, WeightsError
+
+FORMAT_VERSION = 1
+MAX_SHARD_BYTES = 15_000_000
+INDEX = "index.json"
+_NAME = re.compile(r"step_(\d{8,})")
+_SHARD = re.compile(r"shard_\d{3}\.safetensors")
+_MAX_INDEX_BYTES = 8 * 2**20
+
+
+class CheckpointWriteError(OSError):
+    """A checkpoint could not be written; the run stops, the last good one is untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything a run needs to go on."""
+
+    tensors: dict[str, Tensor]
+    """By path name: "networks/...", "ema/...", "adam_g/...", ..."""
+    meta: dict[str, Any]
+    """Counters and the model's config; plain JSON values."""
+
+
+def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, keep: int, *, half: bool = False) -> Path:
+    """Write a checkpoint and remove those older than the last `keep`.
+
+    Args:
+        folder: of all checkpoints of the run.
+        half: store float32 as float16 (smaller, no longer exact).
+
+    Raises:
+        CheckpointWriteError: the disk is full or not writable; the message says what survives.
+    """
+    target = folder / f"step_{step:08d}"
+    partial = folder / f".partial_{step:08d}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        shards = []
+        for number, group in enumerate(_groups(checkpoint.tensors, half)):
+            name = f"shard_{number:03d}.safetensors"
+            content = save_bytes(group)
+            _write_flushed(partial / name, content)
+            shards.append({"name": name, "sha256": hashlib.sha256(content).hexdigest()})
+        index = {"version": FORMAT_VERSION, "meta": checkpoint.meta, "shards": shards}
+        _write_flushed(partial / INDEX, json.dumps(index, indent=1).encode())
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        last = latest_checkpoint(folder)
+        survives = f"the last good one is {last.name}" if last else "there is no earlier one"
+        raise CheckpointWriteError(
+            f"checkpoint of step {step} could not be written to {folder} ({error.strerror or error}); {survives}. "
+            "Free some space and repeat the command: the run goes on from there"
+        ) from error
+    for old in _checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint, or None."""
+    found = _checkpoints(folder)
+    return found[-1] if found else None
+
+
+def load_checkpoint(path: Path, model: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Args:
+        path: its folder.
+        model: the model's config that the tensors must have been made with; None accepts any.
+
+    Raises:
+        WeightsError: missing, damaged or not ours.
+        CheckpointMismatchError: another format version or another model.
+    """
+    index_path = path / INDEX
+    try:
+        if index_path.stat().st_size > _MAX_INDEX_BYTES:
+            raise WeightsError(f"{index_path}: not a checkpoint index (too large)")
+        index = json.loads(index_path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{index_path}: not a readable checkpoint index ({error})") from error
+    if (
+        not isinstance(index, dict)
+        or not isinstance(index.get("meta"), dict)
+        or not isinstance(index.get("shards"), list)
+    ):
+        raise WeightsError(f"{index_path}: not a checkpoint index")
+    if index.get("version") != FORMAT_VERSION:
+        raise CheckpointMismatchError(f"{index_path}: format version", FORMAT_VERSION, index.get("version"))
+    if model is not None:
+        check_same_model(str(index_path), model, index["meta"].get("model"))
+    tensors: dict[str, Tensor] = {}
+    for shard in index["shards"]:
+        tensors |= _read_shard(path, shard)
+    return Checkpoint(tensors, index["meta"])
+
+
+def check_same_model(where: str, expected: Mapping[str, Any], got: Any) -> None:
+    """Raise CheckpointMismatchError naming the first field in which two model configs differ."""
+    if not isinstance(got, Mapping):
+        raise WeightsError(f"{where}: the checkpoint does not say which model it holds")
+    for name in sorted({*expected, *got}):
+        if expected.get(name) != got.get(name):
+            raise CheckpointMismatchError(f"{where}: model.{name}", expected.get(name), got.get(name))
+
+
+def _read_shard(folder: Path, shard: Any) -> dict[str, Tensor]:
+    name = shard.get("name") if isinstance(shard, dict) else None
+    if not isinstance(name, str) or not _SHARD.fullmatch(name):
+        raise WeightsError(f"{folder / INDEX}: shard name {name!r} is not one of ours")
+    path = folder / name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); use an earlier checkpoint") from error
+    if hashlib.sha256(content).hexdigest() != shard.get("sha256"):
+        raise WeightsError(f"{path}: damaged (its sha256 differs); use an earlier checkpoint")
+    try:
+        return load_bytes(content)
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name) and (p / INDEX).is_file()]
+    return sorted(found, key=lambda p: int(p.name.removeprefix("step_")))
+
+
+def _groups(tensors: Mapping[str, Tensor], half: bool) -> list[dict[str, Tensor]]:
+    """Tensors in order, grouped so that no file passes MAX_SHARD_BYTES unless one tensor alone does."""
+    groups: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        stored = tensor.detach().cpu()
+        if half and stored.dtype == torch.float32:
+            stored = stored.half()
+        # Tensors that share memory would be refused.
+        stored = stored.clone().contiguous()
+        num_bytes = stored.numel() * stored.element_size() + len(name) + 100
+        if groups[-1] and size + num_bytes > MAX_SHARD_BYTES:
+            groups.append({})
+            size = 0
+        groups[-1][name] = stored
+        size += num_bytes
+    return groups
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,197 @@
+"""What a run trains: the face networks, where identities come from, the discriminators, the contrastive heads.
+
+    frames, covered ── E_style ─ values ─ quantiser stand-in ─ decoder ── d ┐
+    sound window ───── E_audio ───────────────────────────────────────── e ├ m = e + z + d ── G ── frames
+    person / reference frame ── table / E_image ──────────────────────── z ┘
+
+Shapes: B clips, T drawn frames, W = context + T, D latent dimension, L generator layers, P persons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkface_core.discriminator import Discriminator, DiscriminatorConfig
+from talkface_core.face_networks import FaceNetworks
+from talkface_core.generator import GeneratorConfig
+from talkface_core.interfaces import BASE_STYLE_VALUES
+from talkface_core.layers import EqualizedConv2d, EqualizedLinear
+from talkface_core.style_encoder import FACE_PX, MOUTH_PX
+from talkface_core.style_input import crop_mouth, hide_mouth
+from talkface_core.style_quantiser import StyleQuantiser
+from training.config import ModelConfig, TrainConfig
+from training.sampler import Batch
+
+CONTRASTIVE_DIM = 128
+LIP_FEATURES = 128
+"""Length of a lip expert's embedding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Result of one forward pass."""
+
+    frames: Tensor
+    """[B, T, 3, r, r] generated, nominally in [-1, 1]"""
+    audio_embedding: Tensor
+    """[B, T, D] e, before dropout"""
+    style_values: Tensor
+    """[B, W, V] before the layers are dropped, quantiser noise included"""
+
+
+class IdentityEncoder(nn.Module):
+    """Feed-forward E_image (paper III.D's start): a reference frame to z. [B, 3, R, R] -> [B, D]."""
+
+    def __init__(self, latent_dim: int, channel_max: int = 128) -> None:
+        super().__init__()
+        widths = [min(16 * 2**i, channel_max) for i in range(6)]
+        self.stem = EqualizedConv2d(3, widths[0], 1)
+        self.blocks = nn.Sequential(*(EqualizedConv2d(a, b, 3, down=True) for a, b in pairwise(widths)))
+        self.out = EqualizedLinear(widths[-1] * 16, latent_dim)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        small = F.interpolate(pictures, size=(FACE_PX, FACE_PX), mode="area")
+        z: Tensor = self.out(self.blocks(self.stem(small)).flatten(1))
+        return z
+
+
+class Identities(nn.Module):
+    """z and static per-layer offsets of each person; the encoder is shared by all."""
+
+    def __init__(self, config: ModelConfig, num_persons: int, num_layers: int) -> None:
+        super().__init__()
+        self.encoder = IdentityEncoder(config.latent_dim) if config.identity == "encoder" else None
+        self.table = nn.Parameter(torch.zeros(num_persons, config.latent_dim)) if config.identity == "table" else None
+        shape = (num_persons, num_layers, config.latent_dim)
+        self.offsets = nn.Parameter(torch.zeros(shape)) if config.layer_offsets else None
+
+    def forward(self, person: Tensor, reference: Tensor) -> tuple[Tensor, Tensor | None]:
+        """person [B], reference [B, 3, R, R] in [-1, 1] -> z [B, D], offsets [B, L, D] or None."""
+        if self.encoder is not None:
+            z = self.encoder(reference)
+        else:
+            assert self.table is not None
+            z = self.table[person]
+        return z, None if self.offsets is None else self.offsets[person]
+
+
+class TrainNetworks(nn.Module):
+    """Everything with gradients."""
+
+    def __init__(self, config: TrainConfig, num_persons: int) -> None:
+        super().__init__()
+        model = config.model
+        generator = GeneratorConfig(
+            resolution_px=model.resolution_px,
+            latent_dim=model.latent_dim,
+            channel_base=model.channel_base,
+            channel_max=model.channel_max,
+        )
+        self.config = config
+        self.faces = FaceNetworks(generator)
+        # Small e and d at the start: m begins near z and motion grows out of it.
+        for last in (self.faces.audio_encoder.project[-1], self.faces.style_decoder.base[-1]):
+            assert isinstance(last, nn.Linear)
+            nn.init.normal_(last.weight, std=0.25 / last.in_features**0.5)
+        self.identities = Identities(model, num_persons, generator.num_layers)
+        self.quantiser = StyleQuantiser()
+        self.discriminator = self._critic(model.resolution_px) if config.loss.adversarial > 0 else None
+        self.mouth_discriminator = self._critic(MOUTH_PX) if config.loss.mouth_adversarial > 0 else None
+        self.audio_head = nn.Linear(model.latent_dim, CONTRASTIVE_DIM) if config.loss.contrastive > 0 else None
+        self.visual_head = nn.Linear(LIP_FEATURES, CONTRASTIVE_DIM) if config.loss.contrastive > 0 else None
+
+    def _critic(self, resolution_px: int) -> Discriminator:
+        model = self.config.model
+        return Discriminator(
+            DiscriminatorConfig(
+                resolution_px=resolution_px,
+                channel_base=model.discriminator_base,
+                channel_max=model.discriminator_max,
+                minibatch_group=model.minibatch_group,
+            )
+        )
+
+    def generator_parameters(self) -> list[nn.Parameter]:
+        """G and the identities' own vectors: equalised weights and latents, the larger learning rate."""
+        return [*self.faces.generator.parameters(), *self.identities.parameters()]
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """E_audio, E_style and its decoder, contrastive heads."""
+        modules = (self.faces.audio_encoder, self.faces.style_encoder, self.faces.style_decoder)
+        heads = [m for m in (self.audio_head, self.visual_head) if m is not None]
+        return [p for m in (*modules, *heads) for p in m.parameters()]
+
+    def critic_parameters(self) -> list[nn.Parameter]:
+        """Both discriminators."""
+        critics = [c for c in (self.discriminator, self.mouth_discriminator) if c is not None]
+        return [p for c in critics for p in c.parameters()]
+
+    def draw(self, batch: Batch, *, straight_through: bool, dtype: torch.dtype, resolution_px: int) -> Drawn:
+        """Forward pass: m = e + z + d (eq. 5), V = G(m) (eq. 6).
+
+        Args:
+            straight_through: round style instead of adding noise.
+            dtype: of the convolutions' feature maps.
+            resolution_px: draw no larger than this.
+        """
+        b, t = batch.windows.shape[:2]
+        with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            e = self.encode_audio(batch.windows)
+            values = self._style_values(batch, straight_through)
+        d = self._decode_style(values[:, -t:], batch)
+        z, offsets = self.identities(batch.person, to_pictures(batch.reference))
+        m = e.flatten(0, 1) * batch.keep_audio.repeat_interleave(t)[:, None] + z.repeat_interleave(t, 0) + d
+        frames = self.faces.generator.render(
+            m,
+            layer_offsets=None if offsets is None else offsets.repeat_interleave(t, 0),
+            dtype=dtype,
+            max_resolution_px=resolution_px,
+        )
+        return Drawn(frames.unflatten(0, (b, t)), e, values)
+
+    def encode_audio(self, windows: Tensor) -> Tensor:
+        """[B, T, S] to e [B, T, D] float32; the spectrum itself is never in bfloat16."""
+        encoder = self.faces.audio_encoder
+        with torch.autocast(windows.device.type, enabled=False):
+            mel = encoder.mel(windows.flatten(0, 1))
+        return encoder.encode_mel(mel).float().unflatten(0, windows.shape[:2])
+
+    def _style_values(self, batch: Batch, straight_through: bool) -> Tensor:
+        """Values of all W frames with the quantiser's noise or rounding, [B, W, V]."""
+        b, w = batch.points.shape[:2]
+        style = self.config.style
+        if not style.enabled:
+            return batch.style_noise * 0
+        crops = to_pictures(batch.frames.flatten(0, 1))
+        points = batch.points.flatten(0, 1)
+        faces = F.interpolate(crops, size=(FACE_PX, FACE_PX), mode="area")
+        if style.mask_mouth:
+            growth = batch.cover_scale.repeat_interleave(w)
+            faces = hide_mouth(faces, points * (FACE_PX / crops.shape[-1]), growth=growth)
+        mouths = crop_mouth(crops, points)
+        values, _ = self.faces.style_encoder(faces.unflatten(0, (b, w)), mouths.unflatten(0, (b, w)))
+        if style.center:
+            values = values - values.mean(dim=1, keepdim=True)
+        values = values.float()
+        steps = self.quantiser.steps
+        if straight_through:
+            return values + ((values / steps).round() * steps - values).detach()
+        return values + batch.style_noise * steps
+
+    def _decode_style(self, values: Tensor, batch: Batch) -> Tensor:
+        """[B, T, V] to d [B * T, D], with the layers dropped that the batch says."""
+        keep = torch.stack([batch.keep_style, batch.keep_style * batch.keep_lips], dim=1)  # [B, 2]
+        lips = values.shape[-1] - BASE_STYLE_VALUES
+        keep = keep.repeat_interleave(torch.tensor([BASE_STYLE_VALUES, lips], device=keep.device), dim=1)
+        d: Tensor = self.faces.style_decoder((values * keep[:, None]).flatten(0, 1))
+        return d
+
+
+def to_pictures(pixels: Tensor) -> Tensor:
+    """[N, 3, R, R] uint8 to float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1

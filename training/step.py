@@ -1,0 +1,270 @@
+"""One training step: the terms of equation 12 for G and encoders, and the discriminators' own loss.
+
+Phases are Gmain, Dmain and Dreg (R1 every `r1_interval` steps). Every term is a mean over clips with weights of 0 or
+1 per clip, so that a batch split over processes or accumulation parts gives the same sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from talkface_core.discriminator import Discriminator
+from talkface_core.landmarks import JAW, MOUTH
+from talkface_core.style_input import crop_mouth
+from training.config import LossConfig
+from training.feature_networks import FeatureNetworks
+from training.hybrid_frames import hybrid_frames
+from training.losses import (
+    adversarial_loss,
+    contrastive_loss,
+    discriminator_loss,
+    landmark_sync_loss,
+    perceptual_loss,
+    r1_penalty,
+    weighted_sum,
+)
+from training.losses_extra import (
+    feature_matching_loss,
+    laplacian_l1,
+    pyramid_l1,
+    style_innovation,
+    style_rate,
+    temporal_loss,
+)
+from training.networks import Drawn, TrainNetworks, to_pictures
+from training.sampler import HYBRID_CONTEXT, Batch
+
+STYLE_LEAK = 0.95
+"""Predictor coefficient of the rate term, as in the style codec."""
+EXPERT_FRAMES = 2 * HYBRID_CONTEXT + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What the schedule asks of this step (training/schedule.py)."""
+
+    gan_weight: float
+    """0..1, factor on the adversarial terms."""
+    contrastive: bool
+    straight_through: bool
+    resolution_px: int
+    regularise: bool
+    """R1 in this step."""
+    dtype: torch.dtype
+
+
+def pixel_weights(points: Tensor, resolution_px: int, loss: LossConfig) -> Tensor | None:
+    """[N, 1, R, R] weights of pixel losses: 1, `face_weight` in the face's box, `mouth_weight` in the mouth's.
+
+    Args:
+        points: [N, 68, 2] in fractions of the frame's side.
+    """
+    if loss.face_weight == 1 and loss.mouth_weight == 1:
+        return None
+    centre = (torch.arange(resolution_px, device=points.device) + 0.5) / resolution_px
+
+    def box(chosen: Tensor, margin: float) -> Tensor:
+        low, high = chosen.amin(1), chosen.amax(1)
+        reach = (high - low) * margin
+        low, high = low - reach, high + reach
+        x = (centre >= low[:, :1]) & (centre <= high[:, :1])
+        y = (centre >= low[:, 1:]) & (centre <= high[:, 1:])
+        return (y[:, :, None] & x[:, None, :])[:, None]
+
+    weights = torch.ones(len(points), 1, resolution_px, resolution_px, device=points.device)
+    weights = weights.masked_fill(box(points, 0.1), loss.face_weight)
+    return weights.masked_fill(box(points[:, list(MOUTH)], 0.2), loss.mouth_weight)
+
+
+def generator_terms(
+    networks: TrainNetworks, features: FeatureNetworks, batch: Batch, phase: Phase, rate_scale: Tensor
+) -> tuple[dict[str, Tensor], Drawn]:
+    """Unweighted terms for G and encoders by path name, and what was drawn."""
+    loss = networks.config.loss
+    drawn = networks.draw(
+        batch, straight_through=phase.straight_through, dtype=phase.dtype, resolution_px=phase.resolution_px
+    )
+    b, t = drawn.frames.shape[:2]
+    own = 1 - batch.cross  # [B] clips whose true frames may be compared
+    real = true_frames(batch, t, phase.resolution_px)
+    fake = drawn.frames
+    flat_real, flat_fake = real.flatten(0, 1), fake.flatten(0, 1)
+    own_frames = own.repeat_interleave(t)
+    fractions = batch.points[:, -t:].flatten(0, 1) / batch.frames.shape[-1]
+    weights = pixel_weights(fractions, phase.resolution_px, loss)
+    terms: dict[str, Tensor] = {}
+    if loss.pyramid_l1 > 0:
+        terms["loss/pyramid_l1"] = (pyramid_l1(flat_real, flat_fake, weights) * own_frames).mean()
+    if loss.laplacian > 0:
+        terms["loss/laplacian"] = (laplacian_l1(flat_real, flat_fake, weights) * own_frames).mean()
+    if loss.temporal > 0:
+        terms["loss/temporal"] = (temporal_loss(real, fake) * own).mean()
+    if features.perceptual is not None:
+        # Where the sound is another clip's, the generated frame stands for the true one: no difference, no gradient.
+        target = torch.where(own_frames.bool().view(-1, 1, 1, 1), flat_real, flat_fake.detach())
+        with torch.no_grad():
+            real_maps = features.perceptual(target)
+        fake_maps = features.perceptual(flat_fake)
+        clips = [(r.unflatten(0, (b, t)), f.unflatten(0, (b, t))) for r, f in zip(real_maps, fake_maps, strict=True)]
+        terms["loss/perceptual"] = perceptual_loss([r for r, _ in clips], [f for _, f in clips]) / t
+    if features.landmarks is not None and loss.sync + loss.contrastive > 0:
+        terms |= _landmark_terms(networks, features, batch, phase, drawn, flat_real)
+    if loss.rate > 0 and networks.config.style.enabled and drawn.style_values.shape[1] > 1:
+        bits = style_rate(drawn.style_values, networks.quantiser.steps, STYLE_LEAK, rate_scale)
+        terms["loss/rate"] = bits.mean()
+    if phase.gan_weight > 0:
+        terms |= _adversarial_terms(networks, batch, phase, real, fake, own_frames)
+    return terms, drawn
+
+
+def _landmark_terms(
+    networks: TrainNetworks, features: FeatureNetworks, batch: Batch, phase: Phase, drawn: Drawn, flat_real: Tensor
+) -> dict[str, Tensor]:
+    """Equations 10 and 11: both look at landmarks of the generated frames."""
+    loss = networks.config.loss
+    b, t = drawn.frames.shape[:2]
+    fake_points = features.points(drawn.frames.flatten(0, 1)).unflatten(0, (b, t))
+    terms: dict[str, Tensor] = {}
+    if loss.sync > 0:
+        with torch.no_grad():
+            # The same network looks at both sides: its own bias cancels.
+            real_points = features.points(flat_real).unflatten(0, (b, t))
+        weights = torch.ones(b, 1, 68, device=fake_points.device)
+        weights[:, :, list(MOUTH)] = (loss.sync_mouth_weight * (1 - batch.cross))[:, None, None]
+        weights[:, :, list(JAW)] = (loss.sync_jaw_weight * (1 - batch.cross))[:, None, None]
+        terms["loss/sync"] = landmark_sync_loss(real_points, fake_points, weights) / t
+    if loss.contrastive > 0 and phase.contrastive and features.lip_expert is not None:
+        terms["loss/contrastive"] = _contrastive_term(networks, features, batch, drawn, fake_points)
+    return terms
+
+
+def _contrastive_term(
+    networks: TrainNetworks, features: FeatureNetworks, batch: Batch, drawn: Drawn, fake_points: Tensor
+) -> Tensor:
+    """Equation 11 on hybrid sequences: one pair per drawn frame, positive or negative as the batch says."""
+    assert features.lip_expert is not None
+    assert networks.audio_head is not None
+    assert networks.visual_head is not None
+    b, t = fake_points.shape[:2]
+    true_points = batch.hybrid_points / batch.frames.shape[-1]
+    edges = true_points[:, :HYBRID_CONTEXT], true_points[:, HYBRID_CONTEXT + t :]
+    generated = torch.cat([edges[0], fake_points, edges[1]], dim=1)
+    hybrid = hybrid_frames(true_points, generated, batch.hybrid_mask)
+    spans = hybrid.unfold(1, EXPERT_FRAMES, 1).movedim(-1, 2)  # [B, T, 5, 68, 2]
+    visual = F.normalize(networks.visual_head(features.lip_expert.embed_lips(spans.flatten(0, 1))), dim=1)
+    positive = batch.positive.bool()
+    e = torch.where(positive[:, None, None], drawn.audio_embedding, networks.encode_audio(batch.other_windows))
+    audio = F.normalize(networks.audio_head(e.flatten(0, 1)), dim=1)
+    # Silent clips have no pair; a foreign sound fits no true frame of the hybrid.
+    usable = (batch.has_sound * (1 - batch.cross)).repeat_interleave(t)[:, None]
+    labels = positive.repeat_interleave(t)
+    # A pair that must not count is made of one vector twice, labelled positive: distance 0.
+    audio = torch.where(usable.bool(), audio, visual.detach())
+    visual = torch.where(usable.bool(), visual, visual.detach())
+    labels = labels | ~usable[:, 0].bool()
+    return contrastive_loss(audio, visual, labels, networks.config.loss.margin) / (b * t)
+
+
+def _adversarial_terms(
+    networks: TrainNetworks, batch: Batch, phase: Phase, real: Tensor, fake: Tensor, own_frames: Tensor
+) -> dict[str, Tensor]:
+    """Equation 9, feature matching, and the mouth discriminator's share; D's weights get no gradient from here."""
+    loss = networks.config.loss
+    b, t = fake.shape[:2]
+    terms: dict[str, Tensor] = {}
+    if networks.discriminator is not None:
+        with frozen(networks.discriminator):
+            logits, fake_maps = networks.discriminator(fake.flatten(0, 1), dtype=phase.dtype)
+            terms["loss/adversarial"] = adversarial_loss(logits.unflatten(0, (b, t))) / t
+            if loss.feature_matching > 0:
+                with torch.no_grad():
+                    _, real_maps = networks.discriminator(real.flatten(0, 1), dtype=phase.dtype)
+                matching = feature_matching_loss([m.float() for m in real_maps], [m.float() for m in fake_maps])
+                terms["loss/feature_matching"] = (matching * own_frames).mean()
+    if networks.mouth_discriminator is not None:
+        with frozen(networks.mouth_discriminator):
+            logits, _ = networks.mouth_discriminator(_mouths(batch, fake), dtype=phase.dtype)
+            terms["loss/mouth_adversarial"] = adversarial_loss(logits.unflatten(0, (b, t))) / t
+    return terms
+
+
+def discriminator_terms(networks: TrainNetworks, batch: Batch, phase: Phase, drawn_frames: Tensor) -> dict[str, Tensor]:
+    """Losses of both discriminators on detached frames; with R1 when the phase says so."""
+    b, t = drawn_frames.shape[:2]
+    fake = drawn_frames.detach()
+    real = true_frames(batch, t, phase.resolution_px)
+    terms: dict[str, Tensor] = {}
+    critics: list[tuple[str, Discriminator | None]] = [
+        ("D", networks.discriminator),
+        ("D_mouth", networks.mouth_discriminator),
+    ]
+    for name, critic in critics:
+        if critic is None:
+            continue
+        real_pictures = real.flatten(0, 1) if name == "D" else _mouths(batch, real)
+        fake_pictures = fake.flatten(0, 1) if name == "D" else _mouths(batch, fake)
+        real_logits, _ = critic(real_pictures, dtype=phase.dtype)
+        fake_logits, _ = critic(fake_pictures, dtype=phase.dtype)
+        shape = (b, t)
+        terms[f"loss/{name}"] = discriminator_loss(real_logits.unflatten(0, shape), fake_logits.unflatten(0, shape)) / t
+        if phase.regularise:
+            pictures = real_pictures.detach().requires_grad_()
+            logits, _ = critic(pictures)
+            terms[f"reg/r1_{name}"] = r1_penalty(pictures, logits)
+    return terms
+
+
+def true_frames(batch: Batch, num_frames: int, resolution_px: int) -> Tensor:
+    """The last `num_frames` of the batch as [B, T, 3, r, r] in [-1, 1]."""
+    real = to_pictures(batch.frames[:, -num_frames:].flatten(0, 1))
+    if real.shape[-1] != resolution_px:
+        real = F.interpolate(real, size=(resolution_px, resolution_px), mode="area")
+    return real.unflatten(0, (batch.size, num_frames))
+
+
+def _mouths(batch: Batch, frames: Tensor) -> Tensor:
+    """[B, T, 3, r, r] to mouth crops [B * T, 3, 64, 64] at the true mouths' places."""
+    t, side = frames.shape[1], frames.shape[-1]
+    points = batch.points[:, -t:].flatten(0, 1) * (side / batch.frames.shape[-1])
+    return crop_mouth(frames.flatten(0, 1), points)
+
+
+def generator_weights(loss: LossConfig, gan_weight: float) -> dict[str, float]:
+    """λ by path name (eq. 12)."""
+    plain = ("pyramid_l1", "laplacian", "temporal", "perceptual", "sync", "contrastive", "rate")
+    adversarial = ("adversarial", "feature_matching", "mouth_adversarial")
+    weights = {f"loss/{name}": float(getattr(loss, name)) for name in plain}
+    return weights | {f"loss/{name}": float(getattr(loss, name)) * gan_weight for name in adversarial}
+
+
+def discriminator_weights(loss: LossConfig) -> dict[str, float]:
+    """R1 on every n-th step counts n times (lazy regularisation)."""
+    r1 = loss.r1_gamma * loss.r1_interval
+    return {"loss/D": 1.0, "loss/D_mouth": 1.0, "reg/r1_D": r1, "reg/r1_D_mouth": r1}
+
+
+def total(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """Equation 12."""
+    return weighted_sum(terms, weights)
+
+
+def innovation_scale(values: Tensor, steps: Tensor) -> Tensor:
+    """[V] mean |innovation| of a batch in steps, for the running Laplace scale."""
+    return style_innovation(values.detach(), steps, STYLE_LEAK).abs().mean(dim=(0, 1))
+
+
+class frozen:  # noqa: N801 (used as a statement)
+    """Context in which a network's weights collect no gradient, while gradients flow through it."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._network = network
+
+    def __enter__(self) -> None:
+        self._network.requires_grad_(False)
+
+    def __exit__(self, *_: object) -> None:
+        self._network.requires_grad_(True)
