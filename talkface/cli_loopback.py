@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +29,7 @@ from talkface.options import (
     SourceOptions,
     StyleChoice,
 )
+from talkface.report_show import typed_command
 
 Loss = Annotated[float, typer.Option(help="Share of datagrams lost, 0 to 1.")]
 BurstMs = Annotated[float, typer.Option(help="Lose in bursts of this length instead of one by one.")]
@@ -75,7 +74,7 @@ def demo(
             output=output,
             report=report,
             html=html,
-            command=_typed_command(),
+            command=typed_command(),
         )
     )
 
@@ -144,10 +143,6 @@ def loopback(
             output=output,
             report=report,
             html=html,
-            command=_typed_command(),
+            command=typed_command(),
         )
     )
-
-
-def _typed_command() -> str:
-    return shlex.join(["talkface", *sys.argv[1:]])

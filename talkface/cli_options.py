@@ -67,6 +67,7 @@ Input = Annotated[Path | None, typer.Option(help="Media file to send, instead of
 Microphone = Annotated[str | None, typer.Option(help="Microphone to send: 'default' or a device name.")]
 Camera = Annotated[str | None, typer.Option(help="Camera for --style live: 'default' or a device such as /dev/video0.")]
 Window = Annotated[bool, typer.Option("--window", help="Show the face in a window.")]
+Speaker = Annotated[str | None, typer.Option(help="Loudspeaker to play the sound on: 'default' or a device name.")]
 Record = Annotated[Path | None, typer.Option(hidden=True, help="Write what this end counted, for loopback to merge.")]
 CacheFolder = Annotated[
     Path | None, typer.Option(help="Keep received identities here, not in the user's cache folder.")

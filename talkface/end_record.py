@@ -6,6 +6,7 @@ The record holds raw observations; `talkface/report_build.py` turns one or two o
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,31 @@ class EndRecord:
     def write(self, path: Path) -> None:
         """Write as JSON."""
         path.write_text(json.dumps({"record_version": RECORD_VERSION, **asdict(self)}, allow_nan=False))
+
+
+class SentLog:
+    """When each of the last packets left: 16 bytes per packet, bounded."""
+
+    CAPACITY = 65_536
+    """An hour at 60 ms."""
+
+    def __init__(self) -> None:
+        self._timestamps, self._times_us = array("Q"), array("Q")
+        self._count = 0
+
+    def add(self, rtp_timestamp: int, now_us: int) -> None:
+        """One packet; the oldest gives way when the log is full."""
+        if self._count < self.CAPACITY:
+            self._timestamps.append(rtp_timestamp)
+            self._times_us.append(now_us)
+        else:
+            index = self._count % self.CAPACITY
+            self._timestamps[index], self._times_us[index] = rtp_timestamp, now_us
+        self._count += 1
+
+    def rows(self) -> list[tuple[int, int]]:
+        """(RTP timestamp, time in us), by time."""
+        return sorted(zip(self._timestamps, self._times_us, strict=True), key=lambda row: row[1])
 
 
 def read_record(path: Path) -> EndRecord:

@@ -18,8 +18,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from talkface.child_process import ChildProcess, Event
 from talkface.end_record import EndRecord, read_record
 from talkface.errors import UserError
@@ -27,9 +25,7 @@ from talkface.options import LoopbackOptions, NetworkOptions
 from talkface.progress import ConsoleProgress
 from talkface.report import Report
 from talkface.report_build import build_report
-from talkface.report_html import write_page
-from talkface.report_terminal import print_report
-from talkface.still import read_still
+from talkface.report_show import show_report
 
 SILENCE_LIMIT_S = 90.0
 """A child that says nothing for this long hangs; ends tick every second."""
@@ -46,16 +42,7 @@ def run_and_show(options: LoopbackOptions) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
     with ConsoleProgress() as progress:
         report = asyncio.run(run_loopback(options, progress))
-    if options.report is not None:
-        report.write(options.report)
-    if options.html is not None:
-        still = read_still(options.output) if options.output is not None else None
-        write_page(report, options.html, still)
-    console = Console()
-    print_report(report, console)
-    for path in (options.output, options.report, options.html):
-        if path is not None:
-            console.print(f"wrote {path}", markup=False, highlight=False)
+    show_report(report, options.report, options.html, options.output)
 
 
 async def run_loopback(options: LoopbackOptions, progress: ConsoleProgress) -> Report:
@@ -113,7 +100,7 @@ def send_arguments(options: LoopbackOptions) -> list[str]:
 def receive_arguments(options: LoopbackOptions, folder: Path) -> list[str]:
     """Command-line options of the receiving end; its identity cache is empty, so that the identity's bytes show."""
     arguments = ["--weights", options.model.weights, "--runtime", options.model.runtime.value]
-    arguments += ["--cache-folder", str(folder / "identities")]
+    arguments += ["--cache-folder", str(folder / "identities"), "--preset", options.source.preset]
     if options.output is not None:
         arguments += ["--output", str(options.output)]
     return arguments
@@ -154,8 +141,9 @@ async def _start_relay(stack: AsyncExitStack, network: NetworkOptions) -> str:
 async def _first(found: asyncio.Future[str], child: ChildProcess) -> str:
     """What a helper process says when it is ready, or its error."""
     ended = asyncio.create_task(child.wait())
+    either: set[asyncio.Future[Any]] = {found, ended}
     try:
-        await asyncio.wait({found, ended}, timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
         if found.done():
             return found.result()
         if ended.done():

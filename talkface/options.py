@@ -103,8 +103,7 @@ class SourceOptions:
     """Artificial error of the sender's clock in parts per million, for tests of clock-skew tracking."""
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise UserError(f"preset {self.preset!r} is unknown", f"choose one of {', '.join(PRESETS)}")
+        known_preset(self.preset)
         if self.duration_s is not None and self.duration_s <= 0:
             raise UserError("--duration-s must be more than 0")
         if self.input is not None:
@@ -123,6 +122,8 @@ class SinkOptions:
     """MP4 to write."""
     window: bool = False
     """Show it live."""
+    speaker: str | None = None
+    """Loudspeaker to play the sound on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,8 @@ class EndOptions:
     source: SourceOptions | None
     """None for an end that only watches."""
     sink: SinkOptions
+    preset: str = "default"
+    """What the connection is made for; the far end's choice of sound stays its own."""
     report: Path | None = None
     """Where this end writes its own report; latency needs both ends and is left out there."""
     record: Path | None = None
@@ -210,6 +213,13 @@ class LoopbackOptions:
     html: Path | None
     command: str
     """What the user typed, for the report."""
+
+
+def known_preset(name: str) -> str:
+    """The name itself; raises UserError when there is no such preset."""
+    if name not in PRESETS:
+        raise UserError(f"preset {name!r} is unknown", f"choose one of {', '.join(PRESETS)}")
+    return name
 
 
 def check_readable(path: Path, option: str) -> None:

@@ -58,6 +58,8 @@ MAX_CONTROL_IN_FLIGHT_BYTES = 1024 * 1024
 CONTROL_CHANNEL_ID = 0
 """Agreed beforehand (RFC 8832 is not needed), so that no message opens the channel."""
 MAX_EXTRA_CHANNELS = 4
+MAX_EARLY_CONTROL = 8
+"""Control messages kept for sessions that are not there yet."""
 _REPORT_POLL_S = 0.5
 
 
@@ -87,6 +89,7 @@ class RtcLink:
         self._failure = ""
         self._audio: list[Callable[[ReceivedPacket], None]] = []
         self._control: list[Callable[[bytes], None]] = []
+        self._early_control: list[bytes] = []
         self._report: list[Callable[[ReceptionReport], None]] = []
         self._on_state: list[Callable[[LinkState], None]] = []
         self._thinner = RtcpThinner(options.rtcp_interval_s)
@@ -219,8 +222,13 @@ class RtcLink:
         self._audio.append(callback)
 
     def on_control(self, callback: Callable[[bytes], None]) -> None:
-        """Deliver every whole control message of at most 17 KiB."""
+        """Deliver every whole control message of at most 17 KiB.
+
+        The first ones are repeated for whoever comes later: an end greets before the other has set up its sessions.
+        """
         self._control.append(callback)
+        for message in list(self._early_control):
+            callback(message)
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
         """Deliver the far end's view of our stream, about every 5 s."""
@@ -411,7 +419,9 @@ class RtcLink:
             self._control_dropped()
             return
         self._tap.control_phase = control_phase(message)
-        for callback in self._control:
+        if len(self._early_control) < MAX_EARLY_CONTROL:
+            self._early_control.append(message)
+        for callback in list(self._control):
             callback(message)
 
     def _control_dropped(self) -> None:

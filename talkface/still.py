@@ -24,4 +24,4 @@ def read_still(path: Path, at_share: float = 0.4) -> NDArray[np.uint8] | None:
             chosen = frame
             if frame.time is not None and frame.time >= length_s * at_share:
                 break
-        return None if chosen is None else chosen.to_ndarray(format="rgb24")
+        return None if chosen is None else np.asarray(chosen.to_ndarray(format="rgb24"), np.uint8)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aioice import ice
 
 from protocol.errors import WrongSecretError
 from protocol.interfaces import PacketCost, ReceivedPacket
@@ -127,13 +128,18 @@ def test_a_lost_link_is_replaced_and_the_old_one_closed(lab: LinkLab, speech_pac
     asyncio.run(run())
 
 
-def test_a_round_trip_of_two_seconds_connects_and_stays(lab: LinkLab, speech_packets: list[bytes]) -> None:
+def test_a_round_trip_of_two_seconds_connects_and_stays(
+    lab: LinkLab, speech_packets: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Consent checks follow each other closely, so that aioice would end the call within 5 s (6 failures) if the round
+    # trip were too long for them.
+    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.2)
     slow = RelaySettings(delay_ms=1000)
 
     async def run() -> tuple[End, End]:
         async with two_ends(lab, speech_packets, Relay(slow, slow)) as (alice, bob, _):
             await lab.until(lambda: alice.heard_s and bob.heard_s, timeout_s=20)
-            await asyncio.sleep(6.0)  # past the first consent check and its answer
+            await asyncio.sleep(5.0)
             return alice, bob
 
     for end in asyncio.run(run()):

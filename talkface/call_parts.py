@@ -1,0 +1,242 @@
+"""What an end of a call is made of: face, identity, sources and sinks from what the user asked for.
+
+Everything here runs before the far end is met, so that a wrong file or a missing device is said at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
+
+from protocol.errors import ProtocolError
+from protocol.identity_file import IdentityFile, NumberFormat, sign_identity
+from protocol.identity_key import OwnerKey
+from protocol.interfaces import Clock
+from receiver.audio_device_sink import AudioDeviceSink
+from receiver.errors import ReceiverError
+from receiver.identity_store import identity_for_model
+from receiver.mp4_sink import Mp4Sink
+from receiver.sinks import MediaSink
+from sender.devices import Camera, Microphone, open_device
+from sender.file_audio import FileAudio
+from sender.file_frames import FileFrames
+from sender.live_style import LiveStyle
+from sender.media_file import check_video, probe
+from sender.media_time import MediaTime
+from sender.sources import AudioSource
+from sender.style_sources import NoStyle, ReferenceStyle, StyleSource
+from talkface.errors import UserError
+from talkface.options import SinkOptions, SourceOptions, StyleChoice
+from talkface_core.errors import CoreError
+from talkface_core.face_model import TalkfaceModel, default_weights_folder, load_face_model
+from talkface_core.interfaces import STYLE_VALUES, FaceIdentity
+from talkface_core.style_track import StyleTrack
+
+STYLE_TRACK_NAME = "style_track.safetensors"
+"""In the weights folder: the recorded style of the identity that comes with the weights."""
+TINY_TRACK_S = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an end sends."""
+
+    audio: AudioSource
+    style: StyleSource
+    media_time: MediaTime
+    identity: IdentityFile
+
+
+def load_model(weights: str) -> TalkfaceModel:
+    """The face model of that name or path.
+
+    Raises:
+        UserError: there is none; the message says what to do.
+    """
+    try:
+        return load_face_model(weights)
+    except (CoreError, OSError) as error:
+        raise UserError(f"--weights {weights}: {error}") from error
+
+
+def load_identity(identity: str, model: TalkfaceModel) -> IdentityFile:
+    """The identity file to send.
+
+    Raises:
+        UserError: it cannot be read, or belongs to other weights.
+    """
+    if identity == "default":
+        return default_identity_file(model)
+    try:
+        file = IdentityFile.from_bytes(Path(identity).read_bytes())
+        identity_for_model(file, model.info)
+    except OSError as error:
+        raise UserError(f"--identity {identity} cannot be read: {error.strerror}") from error
+    except (ProtocolError, ReceiverError) as error:
+        raise UserError(f"--identity {identity}: {error}") from error
+    return file
+
+
+def default_identity_file(model: TalkfaceModel) -> IdentityFile:
+    """The face that comes with the weights, as a file; the same bytes on every machine.
+
+    Its key follows from the weights: anyone can make this file, and nobody claims to own that face.
+    """
+    face, info = model.default_identity(), model.info
+    seed = hashlib.sha256(b"talkface default identity " + info.weights_sha256.encode()).digest()
+    offsets = face.layer_offsets
+    return sign_identity(
+        OwnerKey(Ed25519PrivateKey.from_private_bytes(seed)),
+        name=f"{info.name} default",
+        weights_sha256=info.weights_sha256,
+        latent_dim=info.latent_dim,
+        number_format=NumberFormat.FLOAT16,
+        z=face.z.astype("<f2").tobytes(),
+        num_layers=0 if offsets is None else info.num_layers,
+        layer_offsets=b"" if offsets is None else offsets.astype("<f2").tobytes(),
+    )
+
+
+def default_face(model: TalkfaceModel) -> FaceIdentity:
+    """What is drawn until the far end's identity has come."""
+    return model.default_identity()
+
+
+def own_style_track(weights: str) -> StyleTrack | None:
+    """The recorded style of the identity that comes with the weights; None when there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if weights == "tiny":
+        return tiny_style_track()
+    folder = default_weights_folder() if weights == "default" else Path(weights)
+    path = (folder if folder.is_dir() else folder.parent) / STYLE_TRACK_NAME
+    return load_style_track(path, "--weights") if path.exists() else None
+
+
+def tiny_style_track() -> StyleTrack:
+    """Eight seconds of smooth, seeded movement: the values of the tiny model's random weights mean nothing."""
+    generator = np.random.default_rng(3)
+    times_s = np.arange(TINY_TRACK_S * 25) / 25
+    rates_hz = generator.uniform(0.1, 0.7, (3, STYLE_VALUES))
+    phases = generator.uniform(0, 2 * np.pi, (3, STYLE_VALUES))
+    waves = np.sin(2 * np.pi * rates_hz[:, None, :] * times_s[None, :, None] + phases[:, None, :])
+    return StyleTrack(waves.sum(axis=0).astype(np.float32) * np.float32(0.6), Fraction(25))
+
+
+def load_style_track(path: Path, option: str) -> StyleTrack:
+    """Read a track.
+
+    Raises:
+        UserError: it is not one.
+    """
+    try:
+        return StyleTrack.load(path)
+    except (CoreError, OSError) as error:
+        raise UserError(f"{option}: {error}") from error
+
+
+def make_source(
+    options: SourceOptions, weights: str, model: TalkfaceModel, clock: Clock, note: Callable[[str], None]
+) -> Source:
+    """Sound, style and identity of an end that sends; files and devices are tried.
+
+    Raises:
+        UserError: what was asked for cannot be done.
+        sender.errors.SourceError: a file or a device does not give what the call needs.
+    """
+    media_time = MediaTime(clock)
+    loops = options.duration_s is not None
+    audio: AudioSource
+    if options.input is not None:
+        info = probe(options.input)
+        audio = FileAudio(options.input, loop=loops)
+        has_picture = info.has_video
+        if options.style is StyleChoice.LIVE:
+            check_video(info)
+    else:
+        name = options.microphone or "default"
+        open_device(name, "microphone").close()
+        audio = Microphone(name)
+        has_picture = options.camera is not None
+    style = _make_style(options, weights, model, has_picture, loops, media_time, note)
+    return Source(audio, style, media_time, load_identity(options.identity, model))
+
+
+def _make_style(
+    options: SourceOptions,
+    weights: str,
+    model: TalkfaceModel,
+    has_picture: bool,
+    loops: bool,
+    media_time: MediaTime,
+    note: Callable[[str], None],
+) -> StyleSource:
+    choice = options.style
+    if choice is StyleChoice.NONE:
+        return NoStyle()
+    if choice is StyleChoice.LIVE and not has_picture:
+        raise UserError("--style live needs a picture", "add --camera default, or use --style reference or none")
+    if has_picture and choice is not StyleChoice.REFERENCE:
+        if options.input is not None:
+            frames = FileFrames(options.input, model.info.frame_rate, loop=loops)
+            return LiveStyle(frames, model.style_encoder(), model.info.frame_rate)
+        camera = options.camera or "default"
+        open_device(camera, "camera").close()
+        return LiveStyle(Camera(media_time.now_ticks, camera), model.style_encoder(), model.info.frame_rate)
+    if options.style_track is not None:
+        return ReferenceStyle(load_style_track(options.style_track, "--style-track"))
+    track = own_style_track(weights)
+    if track is not None:
+        return ReferenceStyle(track)
+    if choice is StyleChoice.REFERENCE:
+        raise UserError("--style reference: these weights come with no recorded style", "give one with --style-track")
+    note("no picture and no recorded style: the face moves by the sound alone")
+    return NoStyle()
+
+
+def make_sinks(options: SinkOptions, on_window_closed: Callable[[], None]) -> list[MediaSink]:
+    """Where an end that receives shows what it receives; opened later, by the session.
+
+    Raises:
+        UserError: this Python has no window toolkit.
+    """
+    sinks: list[MediaSink] = []
+    if options.output is not None:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        sinks.append(Mp4Sink(options.output))
+    if options.window:
+        try:
+            from receiver.window_sink import WindowSink
+        except ImportError as error:
+            fix = "apt-get install python3-tk, or write a file with --output"
+            raise UserError(f"--window: {error}", fix) from error
+        sinks.append(WindowSink(on_closed=on_window_closed))
+    if options.speaker is not None:
+        sinks.append(AudioDeviceSink(options.speaker))
+    return sinks
+
+
+def idle_values(weights: str) -> NDArray[np.float32] | None:
+    """[T, V] movement of a face that got no style yet."""
+    track = own_style_track(weights)
+    return None if track is None else track.values
+
+
+def identity_cache_folder() -> Path:
+    """Where identities of peers are kept when the user does not say."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "talkface" / "identities"

@@ -1,0 +1,27 @@
+"""A link to nobody: what a receiving session is prepared with before the far end is met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
+
+
+class NoLink:
+    """`protocol.interfaces.MediaLink` on which nothing ever comes and nothing can be sent."""
+
+    def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
+        """Drop it."""
+
+    async def send_control(self, message: bytes) -> None:
+        """Raises ConnectionError: there is nobody yet."""
+        raise ConnectionError("the far end has not been met yet")
+
+    def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
+        """Nothing will come."""
+
+    def on_control(self, callback: Callable[[bytes], None]) -> None:
+        """Nothing will come."""
+
+    def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
+        """Nothing will come."""
