@@ -1,0 +1,170 @@
+"""The wire meter against tcpdump: a call between two network namespaces that the test makes and removes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talkface.capture import CapturedBytes, read_pcap, sum_bytes
+from talkface.wire_meter import DatagramKind
+
+PEER = Path(__file__).with_name("netns_peer.py")
+ROOT = Path(__file__).resolve().parents[2]
+IP, TCPDUMP = shutil.which("ip"), shutil.which("tcpdump")
+pytestmark = [
+    pytest.mark.network,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces needs root"),
+    pytest.mark.skipif(IP is None or TCPDUMP is None, reason="ip (iproute2) or tcpdump is not installed"),
+]
+
+
+def ip(*arguments: str) -> None:
+    assert IP is not None
+    subprocess.run([IP, *arguments], check=True, capture_output=True, text=True)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Two namespaces joined by a veth pair; nothing else can be reached from them."""
+
+    names: tuple[str, str]
+    addresses: tuple[str, str]
+
+
+@pytest.fixture
+def network(request: pytest.FixtureRequest) -> Iterator[Network]:
+    names = f"talkface{os.getpid()}a", f"talkface{os.getpid()}b"
+    addresses = getattr(request, "param", ("10.77.0.1", "10.77.0.2"))
+    width = "64" if ":" in addresses[0] else "24"
+    try:
+        ip("netns", "add", names[0])
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"this machine does not let root make network namespaces: {error.stderr.strip()}")
+    try:
+        ip("netns", "add", names[1])
+        ip("link", "add", "va", "netns", names[0], "type", "veth", "peer", "name", "vb", "netns", names[1])
+        for name, device, address in zip(names, ("va", "vb"), addresses, strict=True):
+            nodad = ["nodad"] if ":" in address else []
+            ip("-n", name, "addr", "add", f"{address}/{width}", "dev", device, *nodad)
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "link", "set", device, "up")
+        yield Network(names, addresses)
+    finally:
+        for name in names:
+            subprocess.run([IP or "ip", "netns", "del", name], capture_output=True, check=False)
+
+
+async def start_peer(namespace: str, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(IP or "ip", "netns", "exec", namespace, sys.executable, str(PEER), *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        limit=1 << 20,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+async def hear(peer: asyncio.subprocess.Process) -> Any:
+    assert peer.stdout is not None
+    line = await asyncio.wait_for(peer.stdout.readline(), 60)
+    assert line, f"the peer ended with code {await peer.wait()}"
+    return json.loads(line)
+
+
+def tell(peer: asyncio.subprocess.Process, **values: Any) -> None:
+    assert peer.stdin is not None
+    peer.stdin.write(json.dumps(values).encode() + b"\n")
+
+
+async def call(first: tuple[str, str], second: tuple[str, str], tag_bits: int, rounds: int) -> list[dict[str, Any]]:
+    """Run a call between (namespace, addresses) and (namespace, addresses); what each end counted."""
+    offerer = await start_peer(first[0], "offerer", str(tag_bits), first[1], str(rounds))
+    answerer = await start_peer(second[0], "answerer", str(tag_bits), second[1], str(rounds))
+    tell(answerer, **await hear(offerer))
+    tell(offerer, **await hear(answerer))
+    peers = (offerer, answerer)
+    for peer in peers:
+        assert (await hear(peer)) == {"done": True}
+    for peer in peers:
+        tell(peer, done=True)
+    results = [await hear(peer) for peer in peers]
+    assert [await peer.wait() for peer in peers] == [0, 0]
+    return results
+
+
+def captured_call(
+    network: Network, tag_bits: int, rounds: int, path: Path
+) -> tuple[list[dict[str, Any]], dict[str, CapturedBytes]]:
+    async def run() -> list[dict[str, Any]]:
+        tcpdump = await asyncio.create_subprocess_exec(
+            *(IP or "ip", "netns", "exec", network.names[0], TCPDUMP or "tcpdump"),
+            *("-i", "va", "-U", "--immediate-mode", "-w", str(path), "-Z", "root", "udp"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert tcpdump.stderr is not None
+            while b"listening on" not in (line := await asyncio.wait_for(tcpdump.stderr.readline(), 10)):
+                assert line, "tcpdump ended"
+            ends = zip(network.names, network.addresses, strict=True)
+            results = await call(*ends, tag_bits, rounds)
+            await asyncio.sleep(0.3)
+        finally:
+            tcpdump.send_signal(signal.SIGINT)
+            await tcpdump.wait()
+        return results
+
+    results = asyncio.run(run())
+    return results, sum_bytes(read_pcap(path), tag_bits // 8)
+
+
+@pytest.mark.parametrize(
+    ("network", "tag_bits", "header_bytes", "rounds"),
+    [(("10.77.0.1", "10.77.0.2"), 80, 28, 3), (("fd77::1", "fd77::2"), 32, 48, 1)],
+    ids=["ipv4-80", "ipv6-32"],
+    indirect=["network"],
+)
+def test_the_meter_agrees_with_the_capture(
+    network: Network, tag_bits: int, header_bytes: int, rounds: int, tmp_path: Path
+) -> None:
+    results, captured = captured_call(network, tag_bits, rounds, tmp_path / "call.pcap")
+    for own, other in ((0, 1), (1, 0)):
+        for way, source in (("up", network.addresses[own]), ("down", network.addresses[other])):
+            wire, seen = results[own]["wire"], captured[source]
+            metered = {name: entry["bytes"] for name, entry in wire[way]["components"].items()}
+            payload = metered["opus"] + metered["style"] + metered["redundancy"]
+            assert payload == pytest.approx(seen.rtp_payload, rel=0.01)
+            assert metered["rtp_header"] == pytest.approx(seen.rtp_header, rel=0.01)
+            assert metered["srtp_tag"] == pytest.approx(seen.srtp_tag, rel=0.01)
+            assert metered["rtcp"] == pytest.approx(seen.rtcp, rel=0.01)
+            media = seen.datagrams[DatagramKind.RTP] + seen.datagrams[DatagramKind.RTCP]
+            assert seen.ip_udp == header_bytes * sum(seen.datagrams.values())
+            assert metered["ip_udp"] >= header_bytes * media
+        # Set-up is one number for both directions, so the rest is compared in sum.
+        metered_all = sum(wire[way]["bytes"] for way in ("up", "down")) + wire["setup_bytes"] + wire["identity_bytes"]
+        assert metered_all == pytest.approx(sum(seen.total for seen in captured.values()), rel=0.01)
+        assert metered["stun"] + metered["dtls_sctp"] > 0
+        assert results[own]["stats"]["srtp_tag_bytes"] == tag_bits // 8
+        assert results[own]["received"] == captured[network.addresses[other]].datagrams[DatagramKind.RTP]
+        assert all(seen.other == 0 for seen in captured.values())
+        for name in ("style", "redundancy"):
+            assert results[own]["wire"]["up"]["components"][name] == pytest.approx(
+                results[other]["wire"]["down"]["components"][name], abs=0.5
+            )
+
+
+def test_a_machine_without_a_network_calls_itself(network: Network) -> None:
+    ip("-n", network.names[0], "link", "del", "va")
+    results = asyncio.run(call((network.names[0], "all"), (network.names[0], "all"), 80, 1))
+    assert all(result["received"] > 25 for result in results)
