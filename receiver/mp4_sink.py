@@ -23,9 +23,13 @@ from receiver.errors import SinkUnavailableError
 from receiver.sinks import SinkFormat
 
 AUDIO_BITRATE_BPS = 96_000
-VIDEO_OPTIONS = {"preset": "veryfast", "crf": "18", "bf": "0"}
-"""No B-frames: the first frame's presentation time stays 0 in every player."""
-CONTAINER_OPTIONS = {"movflags": "+hybrid_fragmented+frag_keyframe+delay_moov", "use_editlist": "1"}
+VIDEO_OPTIONS = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "50"}
+"""No B-frames: the first frame's presentation time stays 0 in every player. A fragment is one group of frames, 2 s."""
+CONTAINER_OPTIONS = {
+    "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov",
+    "use_editlist": "1",
+    "flush_packets": "1",
+}
 
 
 class Mp4Sink:
@@ -50,6 +54,7 @@ class Mp4Sink:
         if media_format.resolution_px % 2:
             raise SinkUnavailableError(f"{self.path}: H.264 needs an even size, got {media_format.resolution_px} px")
         try:
+            self.path.open("wb").close()  # FFmpeg would find out only with the first packet
             self._container = av.open(os.fspath(self.path), "w", format="mp4", container_options=CONTAINER_OPTIONS)
             self._video = self._container.add_stream("libx264", rate=media_format.frame_rate, options=VIDEO_OPTIONS)
             self._audio = self._container.add_stream("aac", rate=media_format.sample_rate_hz, layout="mono")
