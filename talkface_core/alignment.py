@@ -183,7 +183,10 @@ def paste(
 
 def pixels_to_tensor(frame: NDArray[np.uint8]) -> torch.Tensor:
     """[H, W, 3] uint8 to [1, 3, H, W] uint8, without a copy where possible."""
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+    pixels = np.ascontiguousarray(frame)
+    # torch wants arrays it may write to, although nobody does.
+    pixels = pixels if pixels.flags.writeable else pixels.copy()
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None]
 
 
 def tensor_to_pixels(picture: torch.Tensor) -> NDArray[np.uint8]:

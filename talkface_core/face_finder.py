@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from talkface_core.alignment import pixels_to_tensor
 from talkface_core.face_assets import load_asset
 from talkface_core.landmarks import ConvBlock, ResidualBlock
 
@@ -165,7 +166,7 @@ class FaceFinder:
             ValueError: not such a picture.
         """
         check_picture(frame)
-        picture = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        picture = pixels_to_tensor(frame).float() / 127.5 - 1
         boxes = []
         for longer_px in (COARSE_PX, FINE_PX):
             boxes += self._look(picture, longer_px)

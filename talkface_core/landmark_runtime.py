@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -65,7 +66,10 @@ def _compile_openvino(module: nn.Module, num_threads: int) -> Callable[[Tensor],
     import openvino as ov
 
     example = torch.zeros(1, 3, CROP_PX, CROP_PX)
-    model = ov.convert_model(module, example_input=example, input=[(1, 3, CROP_PX, CROP_PX)])
+    with warnings.catch_warnings():
+        # The tracer warns about the shape checks: the shape is fixed here.
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(module, example_input=example, input=[(1, 3, CROP_PX, CROP_PX)])
     # Sub-pixel means of heat maps need more mantissa than bfloat16 has.
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": num_threads, "PERFORMANCE_HINT": "LATENCY"}
     compiled = ov.compile_model(model, "CPU", options)

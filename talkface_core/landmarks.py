@@ -165,14 +165,19 @@ class LandmarkNet(nn.Module):
         sums = self.lateral[3](top)
         for lateral, level in zip(reversed(list(self.lateral)[:3]), (maps[3], maps[2], maps[1]), strict=True):
             sums = F.interpolate(sums, scale_factor=2.0, mode="bilinear", align_corners=False) + lateral(level)
-        heat = self.heat(self.merge(sums)).float()  # [B, 68, S/4, S/4]
+        heat = at_least_float32(self.heat(self.merge(sums)))  # [B, 68, S/4, S/4]
         log_heat = heat.flatten(2).log_softmax(dim=2).view_as(heat)
         return LandmarkOutput(
             points=heatmap_mean(log_heat.exp()),
-            framing_logits=self.framing(pooled).float(),
+            framing_logits=at_least_float32(self.framing(pooled)),
             log_heatmaps=log_heat,
             features=maps if with_features else (),
         )
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision to float32: means of heat maps need the mantissa. Double stays double."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def cell_centres(num_cells: int, like: Tensor) -> Tensor:
