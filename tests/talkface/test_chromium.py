@@ -32,7 +32,10 @@ from protocol.opus_padding import (
     split_padding,
 )
 from protocol.style_block import StyleBlock
+from receiver.session import ReceivingSession
+from receiver.sinks import CallbackSink
 from talkface.rtc_link import RtcLink
+from talkface_core.face_model import tiny_face_model
 from talkface_core.opus import OpusDecoder, OpusEncoder
 
 if TYPE_CHECKING:
@@ -288,3 +291,38 @@ def test_chromium_fills_our_pauses_with_comfort_noise(
     levels = envelope(heard)
     assert np.percentile(levels, 95) > 300, "speech is heard"
     assert np.percentile(levels, 5) > 3, "and no pause is dead silence"
+
+
+def test_chromiums_microphone_drives_a_face(lab: LinkLab, speech: Pcm, microphone: Path, tmp_path: Path) -> None:
+    """The whole receiving session: the browser sends plain Opus, no hello, no identity and no style."""
+    frames: list[NDArray[np.uint8]] = []
+    sounds: list[tuple[int, Pcm]] = []
+    sink = CallbackSink(
+        on_frame=lambda index, samples, image: frames.append(image),
+        on_audio=lambda start, pcm: sounds.append((start, pcm)),
+    )
+    model = tiny_face_model()
+
+    async def run() -> tuple[dict[str, Any], list[str]]:
+        link = lab.link(bind_addresses=None)
+        session = ReceivingSession(link, lab.clock, model, [sink], default_identity=model.default_identity())
+        await session.start()
+        async with browser(tmp_path, microphone) as page:
+            await link.accept_answer(await page.call("makeAnswer", await link.create_offer()))
+            await link.wait_connected(15)
+            await asyncio.sleep(6.0)
+            await page.call("closeConnection")
+        stats = session.stats()
+        await session.stop()
+        await link.close()
+        return stats, session.notes
+
+    stats, notes = asyncio.run(run())
+    assert not [note for note in notes if "failed" in note]
+    assert stats["audio"]["packets_received"] > 60
+    assert stats["audio"]["lost"] == 0
+    assert len(frames) > 75, "25 frames/s for 6 s; a busy machine may skip some"
+    images = np.stack(frames).astype(np.float32)
+    assert np.abs(np.diff(images, axis=0)).mean() > 0.05, "the face moves with the sound"
+    heard = np.concatenate([pcm for _, pcm in sorted(sounds, key=lambda sound: sound[0])])
+    assert compare(speech, heard[24_000:])["envelope"] > 0.9
