@@ -109,7 +109,7 @@ def tiny_config() -> TrainConfig:
             discriminator_max=16,
         ),
         train=dataclasses.replace(
-            base.train, steps=6, batch_size=2, gan_from=0.0, gan_ramp=0.0, contrastive_from=0.0, warmup_steps=2
+            base.train, steps=4, batch_size=2, gan_from=0.0, gan_ramp=0.0, contrastive_from=0.0, warmup_steps=2
         ),
         loss=dataclasses.replace(base.loss, r1_interval=2),
         run=dataclasses.replace(base.run, log_every=1, sample_every=100, validate_every=100, tensorboard=False),

@@ -1,0 +1,43 @@
+"""Which lip expert the contrastive loss may use: one that passes its gate on this run's held-out clips, else none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from talkface_core.errors import WeightsError
+from talkface_core.lip_expert import load_lip_expert
+from training.clip_format import read_manifest
+from training.clip_store import split_records
+from training.config import DataSection
+from training.feature_networks import LipExpert
+from training.lip_expert_data import load_speech_clips
+from training.lip_expert_gate import gate
+
+MAX_GATE_CLIPS = 20
+
+
+def gated_lip_expert(
+    data: Path, section: DataSection, device: torch.device, log: Callable[[str], None], name_or_path: str = "lip_expert"
+) -> LipExpert | None:
+    """The expert when it finds the offset of speech it never saw (recipe 3.7); otherwise None, after a line why.
+
+    An expert that does not would teach lips nonsense.
+    """
+    try:
+        expert = load_lip_expert(name_or_path)
+        _, held_out = split_records(read_manifest(data), section.train_split, section.val_split)
+        result = gate(expert, load_speech_clips(data, held_out[:MAX_GATE_CLIPS]))
+    except WeightsError as error:
+        log(f"contrastive loss is off: no lip expert ({error})")
+        return None
+    except ValueError as error:
+        log(f"contrastive loss is off: the lip expert could not be put to its gate ({error})")
+        return None
+    if not result.passed:
+        log(f"contrastive loss is off: the lip expert's gate: {result.describe()}; landmarks alone teach the lips")
+        return None
+    log(f"lip expert: {result.describe()}")
+    return expert.to(device)
