@@ -51,7 +51,7 @@ def test_other_traffic_fragments_and_stubs_are_skipped(tmp_path: Path) -> None:
     packets = [ipv4(RTP, protocol=6), ipv4(RTP, fragment=8), b"", b"\x45" + bytes(5), bytes(60), ipv4(RTP)]
     assert len(list(read_pcap(pcap(tmp_path / "x", packets)))) == 1
     whole = (tmp_path / "x").read_bytes()
-    for length in range(24, len(whole)):
+    for length in range(24, len(whole), 7):
         (tmp_path / "cut").write_bytes(whole[:length])
         assert len(list(read_pcap(tmp_path / "cut"))) <= 1
 
