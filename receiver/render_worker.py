@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 QUEUE_FRAMES = 8
 """0.3 s; drop_oldest."""
 JOIN_TIMEOUT_S = 10.0
+_FOLLOW = 0.2
+"""How fast the usual drawing time follows the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class RenderWorker:
         self._wake = threading.Condition()
         self._usual_us = 0.0
         self._is_stopping = False
+        self._usual_us = 0.0
         self._thread: threading.Thread | None = None
 
     @property
@@ -121,8 +124,19 @@ class RenderWorker:
                     self._wake.wait()
                 if self._is_stopping:
                     return
-                job, renderer = self._jobs.popleft(), self._renderer
+                job, renderer = self._next_job(), self._renderer
             self._draw(job, renderer)
+
+    def _next_job(self) -> FrameJob:
+        """The oldest frame that can be ready in time, at worst the newest of all; holding `_wake`.
+
+        Without this, a renderer that is a little too slow would draw every frame just too late and show none.
+        """
+        ready_us = self._clock.now_us() + self._usual_us
+        while len(self._jobs) > 1 and ready_us > self._show_by_us(self._jobs[0].samples):
+            self._jobs.popleft()
+            self.counters.overdue += 1
+        return self._jobs.popleft()
 
     def _draw(self, job: FrameJob, renderer: FaceRenderer) -> None:
         started_us = self._clock.now_us()
