@@ -182,15 +182,12 @@ class AudioPlayout:
             excess_ms = 0.0
         packet = self.buffer.take(self._cursor_ticks)
         if packet is None:
-            pcm, num_ticks, kind = self._fill(excess_ms)
+            pcm, num_ticks, kind = self._fill(excess_ms, due_us)
         elif packet.is_empty:
             pcm, num_ticks, kind = self._play_empty(packet, excess_ms)
         else:
             pcm, num_ticks, kind = self._play(packet, excess_ms)
-        ppm = self.delay.skew.ppm
-        if abs(excess_ms) > PPM_DEADBAND_MS:
-            ppm += PPM_PER_MS * excess_ms
-        output = self._resampler.process(pcm, max(-MAX_RATIO_PPM, min(MAX_RATIO_PPM, ppm)))
+        output = self._resampler.process(pcm, correction_ppm(self.delay.skew.ppm, excess_ms))
         chunk = PlayoutChunk(self.num_samples, output, kind, packet)
         self.tick_map.append(self.num_samples, output.shape[0], self._cursor_ticks, num_ticks)
         self.num_samples += output.shape[0]
@@ -223,12 +220,14 @@ class AudioPlayout:
             pcm = pcm[: pcm.shape[0] - cut]
         return pcm, num_ticks, ChunkKind.COMFORT_NOISE
 
-    def _fill(self, excess_ms: float) -> tuple[NDArray[np.int16], int, ChunkKind]:
+    def _fill(self, excess_ms: float, due_us: int) -> tuple[NDArray[np.int16], int, ChunkKind]:
         """No packet covers this time: comfort noise in a pause, concealment in speech."""
         following = self.buffer.next_after(self._cursor_ticks)
         gap_ticks = following.start_ticks - self._cursor_ticks if following is not None else None
         if following is not None and self._last is not None and following.sequence == self._last.sequence + 1:
             self._is_silent = True  # nothing is missing: the sender had nothing to say
+        elif self._last_arrival_us is not None and due_us - self._last_arrival_us > SILENCE_OUTAGE_US:
+            self._is_silent = False  # no pause is that quiet: the path is dead
         length = FILL_TICKS if gap_ticks is None else max(1, min(FILL_TICKS, gap_ticks))
         num_ticks = length
         if excess_ms < -(STRETCH_FROM_MS if self._is_silent else HOLD_FROM_MS):
@@ -254,6 +253,12 @@ class AudioPlayout:
         self.stalls.end_hole(missing_ticks / TICKS_PER_MS)
         self._is_silent = packet.is_empty
         self._last = packet
+
+
+def correction_ppm(skew_ppm: float, excess_ms: float) -> float:
+    """How much faster than recorded the sound is played: the sender's clock, and a pull towards the target delay."""
+    pull_ppm = PPM_PER_MS * excess_ms if abs(excess_ms) > PPM_DEADBAND_MS else 0.0
+    return max(-MAX_RATIO_PPM, min(MAX_RATIO_PPM, skew_ppm + pull_ppm))
 
 
 def _towards_target(pcm: NDArray[np.int16], excess_ms: float) -> NDArray[np.int16]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.interfaces import ReceivedPacket
+from receiver.audio_device_sink import LEAD_US
 from receiver.audio_playout import AudioPlayout, ChunkKind, PlayoutChunk
 from receiver.audio_window import AudioWindow
 from receiver.frame_presenter import FramePresenter
@@ -47,6 +48,7 @@ class ReceivingPipeline:
         submit: Callable[[FrameJob], None],
         on_audio: Callable[[int, NDArray[np.int16]], None],
         on_frame: Callable[[DrawnFrame], None],
+        on_early_audio: Callable[[int, NDArray[np.int16]], None] = lambda start, pcm: None,
         idle_track: NDArray[np.float32] | None = None,
     ) -> None:
         """Args:
@@ -54,6 +56,7 @@ class ReceivingPipeline:
         submit: takes the frames to be drawn; the drawn ones come back through `frame_drawn`.
         on_audio: (start sample, [n] int16) when sound leaves.
         on_frame: a frame, when it is to be shown.
+        on_early_audio: as on_audio, but `LEAD_US` before it leaves: for a loudspeaker.
         idle_track: [T, V] style values for a face that got no style, or None.
         """
         info = model.info
@@ -74,6 +77,8 @@ class ReceivingPipeline:
         self._submit = submit
         self._on_audio = on_audio
         self._on_frame = on_frame
+        self._on_early_audio = on_early_audio
+        self._early: deque[PlayoutChunk] = deque(maxlen=MAX_HELD_CHUNKS)
         self._held: deque[PlayoutChunk] = deque(maxlen=MAX_HELD_CHUNKS)
 
     def receive(self, packet: ReceivedPacket) -> None:
@@ -124,7 +129,7 @@ class ReceivingPipeline:
                 self.pcm_ready.add(packet.sequence_number, packet.rtp_timestamp, now_us())
             self._take_style(packet)
         self._window.push(chunk.pcm)
-        self._held.append(chunk)
+        self._early.append(chunk)
 
     def _take_style(self, packet: MediaPacket) -> None:
         style = self.style_receiver.consume(packet)
@@ -133,6 +138,10 @@ class ReceivingPipeline:
 
     def _release(self, now_us: int) -> None:
         """Hand out the sound and the frame whose time has come, sound first: it is the master."""
+        while self._early and self.clock.leaves_us(self._early[0].start_samples) - LEAD_US <= now_us:
+            chunk = self._early.popleft()
+            self._on_early_audio(chunk.start_samples, chunk.pcm)
+            self._held.append(chunk)
         while self._held and self.clock.leaves_us(self._held[0].start_samples) <= now_us:
             chunk = self._held.popleft()
             self._on_audio(chunk.start_samples, chunk.pcm)
@@ -142,6 +151,8 @@ class ReceivingPipeline:
 
     def _next_due_us(self) -> int | None:
         times = [self.playout.next_due_us, self.presenter.next_due_us]
+        if self._early:
+            times.append(self.clock.leaves_us(self._early[0].start_samples) - LEAD_US)
         if self._held:
             times.append(self.clock.leaves_us(self._held[0].start_samples))
         return min((time for time in times if time is not None), default=None)

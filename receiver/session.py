@@ -84,8 +84,8 @@ class ReceivingSession:
         self._is_greeting = is_greeting
         self._on_note = on_note
         self._switcher = FaceSwitcher(model, runtime)
-        self._devices = [sink for sink in sinks if isinstance(sink, AudioDeviceSink)]
         self._sinks = [SinkThread(sink, on_failure=self._from_thread(self._note)) for sink in sinks]
+        self._devices = [t for t, sink in zip(self._sinks, sinks, strict=True) if isinstance(sink, AudioDeviceSink)]
         self._pipeline: ReceivingPipeline | None = None
         self._worker: RenderWorker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -106,8 +106,6 @@ class ReceivingSession:
         self._loop = asyncio.get_running_loop()
         info = self._model.info
         try:
-            for device in self._devices:
-                device.on_played = self._from_thread(self._sound_played)
             for sink in self._sinks:
                 await asyncio.to_thread(sink.open, SinkFormat(info.resolution_px, info.frame_rate))
             renderer = await self._switcher.first(self._default_identity)
@@ -121,6 +119,7 @@ class ReceivingSession:
             submit=lambda job: worker.submit(job),
             on_audio=self._play,
             on_frame=self._show,
+            on_early_audio=self._play_early,
             idle_track=self._idle_track,
         )
         worker = RenderWorker(
@@ -283,6 +282,11 @@ class ReceivingSession:
 
     def _play(self, start_samples: int, pcm: NDArray[np.int16]) -> None:
         for sink in self._sinks:
+            if sink not in self._devices:
+                sink.write_audio(start_samples, pcm)
+
+    def _play_early(self, start_samples: int, pcm: NDArray[np.int16]) -> None:
+        for sink in self._devices:
             sink.write_audio(start_samples, pcm)
 
     def _show(self, frame: DrawnFrame) -> None:
@@ -293,10 +297,6 @@ class ReceivingSession:
         if self._pipeline is not None:
             self._pipeline.frame_drawn(frame)
             self._wake.set()
-
-    def _sound_played(self, samples: int) -> None:
-        if self._pipeline is not None and self._pipeline.clock.is_started:
-            self._pipeline.clock.discipline(samples, self._clock.now_us())
 
     def _note(self, note: str) -> None:
         if note not in self.notes and len(self.notes) < MAX_NOTES:

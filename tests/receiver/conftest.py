@@ -26,7 +26,7 @@ from talkface_core.errors import StylePayloadError
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo, StyleEncoder, StylePayloadEncoder
 from talkface_core.opus import OpusDecoder, OpusEncoder
 
-__all__ = ["OpusDecoder", "ReceivedPacket"]  # used through the fixture `kit`
+__all__ = ["FaceIdentity", "OpusDecoder", "ReceivedPacket"]  # used through the fixture `kit`
 
 TICK_US = 1000 / 48
 START_US = 1_000_000
