@@ -41,6 +41,9 @@ class PlayoutDelay:
         self.target_ms = MIN_TARGET_MS
         self._offsets: deque[tuple[int, float, float]] = deque(maxlen=_MAX_OFFSETS)  # arrival, media time, offset
         self._base_buckets: deque[tuple[int, float, float]] = deque()  # bucket, media time, least offset
+        # With slope s = skew, a packet's level is offset + s·(media time): constant for packets of equal delay.
+        self._base_level: float | None = None
+        self._base_slope = 0.0
         self._redundant_us: int | None = None
         self._redundant_ptime_ms = 0.0
         self._lost_us: int | None = None
@@ -51,13 +54,7 @@ class PlayoutDelay:
         offset = arrival_us - media_us
         self.skew.observe(int(media_us), offset)
         self._offsets.append((arrival_us, media_us, offset))
-        bucket = arrival_us // _BASE_BUCKET_US
-        if not self._base_buckets or self._base_buckets[-1][0] < bucket:
-            self._base_buckets.append((bucket, media_us, offset))
-        elif offset < self._base_buckets[-1][2]:
-            self._base_buckets[-1] = (self._base_buckets[-1][0], media_us, offset)
-        while self._base_buckets[0][0] < bucket - BASE_WINDOW_US // _BASE_BUCKET_US:
-            self._base_buckets.popleft()
+        self._lower_base(arrival_us // _BASE_BUCKET_US, media_us, offset)
         self._update_target(arrival_us)
 
     def note_redundancy(self, now_us: int, packet_ms: float) -> None:
@@ -72,32 +69,49 @@ class PlayoutDelay:
         """Forget the timing of the stream (restart, outage); the skew of the clocks stays."""
         self._offsets.clear()
         self._base_buckets.clear()
+        self._base_level = None
         self.skew.reset()
         self.target_ms = MIN_TARGET_MS
         self._lost_us = None
 
     def base_us(self, ticks: float) -> float:
         """Local time at which the fastest recent packet would have brought `ticks`."""
-        if not self._base_buckets:
+        if self._base_level is None:
             raise ValueError("playout delay: no packet was observed yet")
         media_us = ticks_to_us(ticks)
-        slope = self.skew.ppm * 1e-6
-        return media_us + min(offset - slope * (media_us - at_us) for _, at_us, offset in self._base_buckets)
+        return media_us + self._base_level - self._base_slope * media_us
 
     def jitter_ms(self) -> float:
         """What 95 % of the packets of the last 3 s came late by, relative to the fastest."""
-        if not self._offsets:
+        if self._base_level is None:
             return 0.0
         newest_us = self._offsets[-1][0]
-        slope = self.skew.ppm * 1e-6
-        at_us = self._offsets[-1][1]
-        recent = sorted(
-            offset - slope * (at_us - media_us)
+        levels = sorted(
+            offset + self._base_slope * media_us
             for arrival_us, media_us, offset in self._offsets
             if newest_us - arrival_us <= JITTER_WINDOW_US
         )
-        rank = min(len(recent) - 1, int(JITTER_QUANTILE * len(recent)))
-        return max(0.0, (recent[rank] + at_us - self.base_us(at_us * TICKS_PER_MS / 1000.0)) / 1000.0)
+        rank = min(len(levels) - 1, int(JITTER_QUANTILE * len(levels)))
+        return max(0.0, (levels[rank] - self._base_level) / 1000.0)
+
+    def _lower_base(self, bucket: int, media_us: float, offset: float) -> None:
+        """Take one packet into the sliding minimum."""
+        buckets = self._base_buckets
+        if not buckets or buckets[-1][0] < bucket:
+            buckets.append((bucket, media_us, offset))
+        elif offset < buckets[-1][2]:
+            buckets[-1] = (buckets[-1][0], media_us, offset)
+        has_expired = False
+        while buckets[0][0] < bucket - BASE_WINDOW_US // _BASE_BUCKET_US:
+            buckets.popleft()
+            has_expired = True
+        slope = self.skew.ppm * 1e-6
+        level = offset + slope * media_us
+        if self._base_level is None or has_expired or slope != self._base_slope:
+            self._base_slope = slope
+            self._base_level = min(offset + slope * at_us for _, at_us, offset in buckets)
+        else:
+            self._base_level = min(self._base_level, level)
 
     def _update_target(self, now_us: int) -> None:
         wanted = self.jitter_ms() + JITTER_MARGIN_MS
