@@ -17,6 +17,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+import torch
+
 from protocol.errors import ProtocolError
 from protocol.interfaces import Clock
 from protocol.presets import get_preset
@@ -39,6 +41,7 @@ from talkface.clock import MonotonicClock, SkewedClock
 from talkface.end_record import EndRecord, SentLog
 from talkface.end_sampler import EndSampler
 from talkface.errors import UserError
+from talkface.machine import usable_cores
 from talkface.no_link import NoLink
 from talkface.options import EndOptions, SourceOptions
 from talkface.progress import ConsoleProgress, JsonProgress, Progress
@@ -145,6 +148,8 @@ class EndOfCall:
         """Everything that can be done, and can go wrong, before the far end is met."""
         options = self._options
         self._progress.state("loading", weights=options.model.weights)
+        # Two ends on two cores: torch's threads would wait for each other, and a frame takes three times as long.
+        torch.set_num_threads(max(1, usable_cores() // 2))
         model = await asyncio.to_thread(load_model, options.model.weights)
         source: Source | None = None
         if options.source is not None:
@@ -341,6 +346,8 @@ class EndOfCall:
         record = self._record
         if self._sending is not None:
             record.sending = self._sending.stats()
+            if failure := record.sending["style_source"].get("failure"):
+                self._note(f"live style: {failure}; the far end's face moved by the sound alone")
             await self._sending.stop(self._reason)
         if self._receiving is not None:
             await self._receiving.stop(self._reason)

@@ -27,7 +27,7 @@ AUDIO_SILENCE_US = 3_000_000
 SILENCE_US = 12_000_000
 """A peer that only listens answers a consent check every 4..6 s."""
 MOVED_SILENCE_US = 1_000_000
-"""Silence that is taken for a loss when this machine's addresses have changed too (Wi-Fi to LTE)."""
+"""Silence that is taken for a loss when an address of this machine is gone too (Wi-Fi to LTE)."""
 CLOSED_GRACE_S = 1.0
 """Between a connection's end and a new attempt: a peer that hangs up also says so over signalling."""
 FIRST_ATTEMPT_S = 30.0
@@ -240,7 +240,8 @@ class RtcCall:
         if link is None or link.state is LinkState.CLOSED:
             return False
         silence_us = now_us - link.last_heard_us
-        if silence_us > MOVED_SILENCE_US and frozenset(host_addresses()) != self._addresses:
+        # An address that is new (a VPN, a container) takes nothing from the path in use.
+        if silence_us > MOVED_SILENCE_US and self._addresses - frozenset(host_addresses()):
             return False
         if link.last_audio_us is not None and now_us - link.last_audio_us > AUDIO_SILENCE_US:
             return silence_us <= AUDIO_SILENCE_US

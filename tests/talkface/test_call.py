@@ -1,0 +1,265 @@
+"""Ends of a call in one process, over real sockets: both directions at once, and far ends that do not behave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import msgpack
+import numpy as np
+import pytest
+
+from protocol.messages import MESSAGE_MAGIC
+from protocol.signalling_client import SignallingClient
+from protocol.signalling_server import SignallingServer
+from talkface.call import EndOfCall
+from talkface.clock import MonotonicClock
+from talkface.demo import SPEECH
+from talkface.end_record import EndRecord
+from talkface.errors import UserError
+from talkface.options import (
+    EndOptions,
+    MeetingOptions,
+    ModelOptions,
+    Role,
+    RuntimeChoice,
+    SinkOptions,
+    SourceOptions,
+    StyleChoice,
+)
+from talkface.rtc_call import RtcCall
+from talkface.rtc_link import RtcLink
+from talkface.rtc_options import LinkOptions
+from talkface.wire_meter import WireMeter
+
+pytestmark = pytest.mark.timeout(120)
+
+SECRET = "a secret"
+
+
+class SilentProgress:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+        self.notes: list[str] = []
+
+    def state(self, name: str, **details: Any) -> None:
+        self.states.append(name)
+
+    def tick(self, seconds: float, kbps: float) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def options(port: int, role: Role, tmp_path: Path, *, wait_s: float = 40.0, **source: Any) -> EndOptions:
+    wanted = SourceOptions(**{"input": SPEECH, "duration_s": 3.0, **source}) if role.sends else None
+    return EndOptions(
+        role=role,
+        model=ModelOptions(weights="tiny", runtime=RuntimeChoice.TORCH_CPU),
+        meeting=MeetingOptions(signal_url=f"ws://127.0.0.1:{port}", room="r", secret=SECRET, wait_s=wait_s),
+        source=wanted,
+        sink=SinkOptions(),
+        cache_folder=tmp_path / role.value,
+    )
+
+
+def run_end(end: EndOptions, progress: SilentProgress | None = None) -> Awaitable[EndRecord]:
+    return EndOfCall(end, progress or SilentProgress()).run()
+
+
+async def with_server(work: Callable[[int], Awaitable[Any]]) -> Any:
+    async with SignallingServer("127.0.0.1", 0) as server:
+        return await work(server.port)
+
+
+class RawPeer:
+    """A far end that says what a test wants on the control channel."""
+
+    def __init__(self, port: int) -> None:
+        clock, meter = MonotonicClock(), WireMeter(MonotonicClock())
+        self.link: asyncio.Future[RtcLink] = asyncio.get_running_loop().create_future()
+        client = SignallingClient(f"ws://127.0.0.1:{port}", room="r", secret=SECRET)
+        self._call = RtcCall(
+            client,
+            lambda: RtcLink(LinkOptions(), meter=meter, clock=clock),
+            lambda link: None if self.link.done() else self.link.set_result(link),
+            clock,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._call.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+
+@pytest.mark.network
+def test_both_directions_at_once(tmp_path: Path) -> None:
+    async def run(port: int) -> tuple[EndRecord, EndRecord]:
+        first = options(port, Role.CALL, tmp_path / "a", style=StyleChoice.REFERENCE)
+        second = options(port, Role.CALL, tmp_path / "b", style=StyleChoice.NONE, duration_s=30.0)
+        return await asyncio.gather(run_end(first), run_end(second))
+
+    records = asyncio.run(with_server(run))
+    for record in records:
+        assert record.receiving["audio"]["packets_received"] >= 40
+        assert record.receiving["video"]["frames_expected"] >= 40
+        assert record.receiving["video"]["frames_shown"] >= 10  # a busy machine shows fewer, none would be a fault
+        assert record.sending["packets_sent"] >= 40
+        assert record.notes == []
+    # One end hung up after three seconds; the other did not go on speaking to nobody.
+    assert records[1].sending["duration_s"] < 15
+    assert records[0].wire["up"]["components"]["style"]["bytes"] > 0
+    assert records[1].wire["up"]["components"]["style"]["bytes"] == 0
+
+
+@pytest.mark.network
+def test_far_end_of_another_version_is_named(tmp_path: Path) -> None:
+    async def run(port: int) -> None:
+        async with RawPeer(port) as peer:
+            end = asyncio.ensure_future(run_end(options(port, Role.RECEIVE, tmp_path)))
+            link = await peer.link
+            await link.send_control(bytes([MESSAGE_MAGIC, 1]) + msgpack.packb([2, "anything"]))
+            await end
+
+    with pytest.raises(UserError, match=r"protocol_version 2 is not 1: update talkface"):
+        asyncio.run(with_server(run))
+
+
+@pytest.mark.network
+def test_far_end_that_speaks_garbage_and_vanishes(tmp_path: Path) -> None:
+    """Garbage on the control channel is dropped, and a far end that leaves ends the call cleanly."""
+
+    async def run(port: int) -> EndRecord:
+        end = asyncio.ensure_future(run_end(options(port, Role.RECEIVE, tmp_path)))
+        async with RawPeer(port) as peer:
+            link = await peer.link
+            random = np.random.default_rng(1)
+            for _ in range(50):
+                await link.send_control(random.bytes(int(random.integers(1, 400))))
+            await asyncio.sleep(1.0)
+        return await end
+
+    record = asyncio.run(with_server(run))
+    assert record.receiving["control"]["malformed"] >= 40
+    assert record.receiving["video"]["frames_shown"] == 0
+
+
+@pytest.mark.network
+def test_sender_says_when_the_far_end_never_greets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkface.call.HELLO_LIMIT_S", 1.0)
+
+    async def run(port: int) -> None:
+        async with RawPeer(port):
+            await run_end(options(port, Role.SEND, tmp_path))
+
+    with pytest.raises(UserError, match="did not say hello within 1 s"):
+        asyncio.run(with_server(run))
+
+
+def test_nobody_comes(tmp_path: Path) -> None:
+    progress = SilentProgress()
+    with pytest.raises(UserError, match=r"nobody could be reached in room 'r' within 1 s"):
+        asyncio.run(with_server(lambda port: run_end(options(port, Role.SEND, tmp_path, wait_s=1.0), progress)))
+    assert progress.states[:2] == ["loading", "waiting"]
+
+
+def test_no_signalling_server(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"signalling server ws://127\.0\.0\.1:9"):
+        asyncio.run(run_end(options(9, Role.SEND, tmp_path, wait_s=3.0)))
+
+
+def write_media(path: Path, *, with_sound: bool, with_picture: bool, seconds: float = 2.0) -> Path:
+    """A small MP4: a tone, a grey picture, or both."""
+    with av.open(str(path), "w") as container:
+        if with_picture:
+            video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+            video.width, video.height, video.pix_fmt = 98, 66, "yuv420p"
+            for _ in range(int(seconds * 25)):
+                picture = av.VideoFrame.from_ndarray(np.full((66, 98, 3), 90, np.uint8), format="rgb24")
+                container.mux(video.encode(picture))
+            container.mux(video.encode(None))
+        if with_sound:
+            audio = container.add_stream("aac", rate=44_100, layout="stereo")
+            wave = 0.3 * np.sin(np.arange(int(44_100 * seconds)) * 0.05)
+            for start in range(0, wave.size - 1024, 1024):
+                frame = av.AudioFrame.from_ndarray(
+                    np.tile(wave[start : start + 1024], (2, 1)).astype(np.float32), format="fltp", layout="stereo"
+                )
+                frame.sample_rate, frame.pts = 44_100, start
+                container.mux(audio.encode(frame))
+            container.mux(audio.encode(None))
+    return path
+
+
+def test_unusable_input_is_refused_before_anyone_is_met(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.mp4"
+    garbage.write_bytes(np.random.default_rng(2).bytes(5_000))
+    mute = write_media(tmp_path / "mute.mp4", with_sound=False, with_picture=True)
+    sound_only = write_media(tmp_path / "sound.mp4", with_sound=True, with_picture=False)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"input": garbage}, "garbage.mp4 is not a recording that can be read"),
+        ({"input": mute}, "mute.mp4 holds no sound"),
+        ({"input": sound_only, "style": StyleChoice.LIVE}, "sound.mp4 holds no picture"),
+        ({"input": SPEECH, "identity": str(garbage)}, "identity file magic is not TFID"),
+        ({"input": SPEECH, "style_track": garbage, "style": StyleChoice.REFERENCE}, "style track"),
+        ({"input": None, "microphone": "no such device"}, "microphone 'no such device' cannot be opened"),
+    ]
+    for source, message in cases:
+        with pytest.raises(UserError, match=message):
+            asyncio.run(run_end(options(9, Role.SEND, tmp_path, **source)))
+
+
+def test_missing_camera_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def microphone_only(name: str, kind: str) -> Any:
+        opened.append(kind)
+        if kind == "camera":
+            from sender.devices import open_device
+
+            return open_device(name, kind)
+        return av.open(str(SPEECH))
+
+    monkeypatch.setattr("talkface.call_parts.open_device", microphone_only)
+    source = {"input": None, "microphone": "default", "camera": "/dev/video_none"}
+    with pytest.raises(UserError, match="camera '/dev/video_none' cannot be opened"):
+        asyncio.run(run_end(options(9, Role.SEND, tmp_path, **source)))
+    assert opened == ["microphone", "camera"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    end = options(9, Role.RECEIVE, locked)
+    with pytest.raises(UserError, match="--cache-folder"):
+        asyncio.run(run_end(end))
+
+
+def test_output_where_a_folder_is(tmp_path: Path) -> None:
+    folder = tmp_path / "taken.mp4"
+    folder.mkdir()
+    end = options(9, Role.RECEIVE, tmp_path)
+    end = EndOptions(
+        role=end.role,
+        model=end.model,
+        meeting=end.meeting,
+        source=None,
+        sink=SinkOptions(output=folder),
+        cache_folder=end.cache_folder,
+    )
+    with pytest.raises(UserError, match=r"taken\.mp4 cannot be written"):
+        asyncio.run(run_end(end))
