@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from talkface.capture import CapturedBytes, read_pcap, sum_bytes
 from talkface.wire_meter import DatagramKind
 
 PEER = Path(__file__).with_name("netns_peer.py")
+CALLER = Path(__file__).with_name("netns_caller.py")
 ROOT = Path(__file__).resolve().parents[2]
 IP, TCPDUMP = shutil.which("ip"), shutil.which("tcpdump")
 pytestmark = [
@@ -65,9 +68,9 @@ def network(request: pytest.FixtureRequest) -> Iterator[Network]:
             subprocess.run([IP or "ip", "netns", "del", name], capture_output=True, check=False)
 
 
-async def start_peer(namespace: str, *arguments: str) -> asyncio.subprocess.Process:
+async def start_peer(namespace: str, *arguments: str, program: Path = PEER) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(IP or "ip", "netns", "exec", namespace, sys.executable, str(PEER), *arguments),
+        *(IP or "ip", "netns", "exec", namespace, sys.executable, str(program), *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
@@ -168,3 +171,35 @@ def test_a_machine_without_a_network_calls_itself(network: Network) -> None:
     ip("-n", network.names[0], "link", "del", "va")
     results = asyncio.run(call((network.names[0], "all"), (network.names[0], "all"), 80, 1))
     assert all(result["received"] > 25 for result in results)
+
+
+def test_a_call_follows_its_machine_to_another_address(network: Network) -> None:
+    """Wi-Fi to LTE: for a second there is no network, then another address; signalling is cut off as well."""
+    here, there = network.names
+
+    async def run() -> tuple[list[dict[str, Any]], int]:
+        first = await start_peer(here, "0", network.addresses[0], program=CALLER)
+        port = (await hear(first))["port"]
+        second = await start_peer(there, str(port), network.addresses[0], program=CALLER)
+        for peer in (first, second):
+            assert (await hear(peer)) == {"connected": True}
+        await asyncio.sleep(1.0)
+        ip("-n", there, "addr", "del", f"{network.addresses[1]}/24", "dev", "vb")
+        await asyncio.sleep(1.0)
+        ip("-n", there, "addr", "add", "10.77.0.99/24", "dev", "vb")
+        back_us = time.monotonic_ns() // 1000
+        for peer in (first, second):
+            assert (await hear(peer)) == {"connected": True}
+        await asyncio.sleep(1.0)
+        for peer in (first, second):
+            tell(peer)
+        results = [await hear(peer) for peer in (first, second)]
+        assert [await peer.wait() for peer in (first, second)] == [0, 0]
+        return results, back_us
+
+    results, back_us = asyncio.run(run())
+    for result in results:
+        assert result["reconnects"] >= 1
+        gap_start, gap_end = max(pairwise(result["heard_us"]), key=lambda pair: pair[1] - pair[0])
+        assert gap_start < back_us
+        assert gap_end - back_us < 4_000_000, "heard again within 3 s, and one for a busy machine"
