@@ -2,14 +2,20 @@
 
 The independent witness for the wire meter: it sees what the kernel put on the interface and nothing of our program.
 What is encrypted stays so: an RTP payload (sound, style, redundancy) is one number here.
+
+    tcpdump -i lo -w call.pcap udp         # during a call
+    python -m talkface.capture call.pcap   # what each sender cost
 """
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
+import json
 import struct
+import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from talkface.wire_meter import DatagramKind, datagram_kind, rtp_header_bytes
@@ -23,6 +29,8 @@ _MAGICS = {
 _ETHERNET, _RAW_IP, _LINUX_COOKED = 1, 101, 113
 _LINK_HEADER_BYTES = {_ETHERNET: 14, _RAW_IP: 0, _LINUX_COOKED: 16}
 _UDP = 17
+TALKING_PAYLOAD_BYTES = 24
+"""A larger RTP payload is speech; comfort noise has 1 byte, style in silence up to 23."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,45 @@ def _udp(packet: bytes, time_s: float) -> CapturedDatagram | None:
     return CapturedDatagram(time_s, (source, source_port), (destination, destination_port), ip_bytes, payload)
 
 
+@dataclass(frozen=True, slots=True)
+class CapturedRates:
+    """What one sender cost from its first RTP packet to its last; DTLS (set-up, identity) left out."""
+
+    seconds: float
+    kbps: float
+    talking_seconds: float
+    """Sound in packets whose payload is larger than `TALKING_PAYLOAD_BYTES`."""
+    talking_kbps: float
+    """Bytes sent while the last RTP packet was such a one, over `talking_seconds`."""
+
+
+def measure_rates(datagrams: Iterable[CapturedDatagram], srtp_tag_bytes: int, packet_ms: int) -> CapturedRates:
+    """Rates of the datagrams of one sender, in order; `packet_ms` is the sound per packet."""
+    first_s = last_s = None
+    total = talking = talking_packets = 0
+    is_talking = False
+    for datagram in datagrams:
+        kind = datagram_kind(datagram.payload)
+        if kind is DatagramKind.RTP:
+            first_s = datagram.time_s if first_s is None else first_s
+            last_s = datagram.time_s
+            payload = len(datagram.payload) - rtp_header_bytes(datagram.payload) - srtp_tag_bytes
+            is_talking = payload > TALKING_PAYLOAD_BYTES
+            talking_packets += is_talking
+        if first_s is None or kind is DatagramKind.DTLS:
+            continue
+        total += datagram.ip_bytes
+        talking += datagram.ip_bytes if is_talking else 0
+    seconds = (last_s - first_s if last_s is not None and first_s is not None else 0.0) + packet_ms / 1000
+    talking_seconds = talking_packets * packet_ms / 1000
+    return CapturedRates(
+        seconds=round(seconds, 2),
+        kbps=round(total * 8 / seconds / 1000, 2),
+        talking_seconds=round(talking_seconds, 2),
+        talking_kbps=round(talking * 8 / talking_seconds / 1000, 2) if talking_seconds else 0.0,
+    )
+
+
 def sum_bytes(datagrams: Iterable[CapturedDatagram], srtp_tag_bytes: int) -> dict[str, CapturedBytes]:
     """Bytes by component for each source address."""
     sums: dict[str, CapturedBytes] = {}
@@ -126,3 +173,33 @@ def sum_bytes(datagrams: Iterable[CapturedDatagram], srtp_tag_bytes: int) -> dic
         else:
             into.other += size
     return sums
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print, as JSON, what each sender of RTP in a capture cost; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m talkface.capture", description="What a captured call cost.")
+    parser.add_argument("pcap", type=Path, help="classic pcap file, as tcpdump -w writes")
+    parser.add_argument("--srtp-tag-bits", type=int, default=80, choices=(32, 80), help="32 for the minimum preset")
+    parser.add_argument("--packet-ms", type=int, default=60, help="sound per packet; 120 for the minimum preset")
+    parsed = parser.parse_args(arguments)
+    tag_bytes = parsed.srtp_tag_bits // 8
+    by_source: dict[str, list[CapturedDatagram]] = {}
+    try:
+        for datagram in read_pcap(parsed.pcap):
+            host, port = datagram.source
+            by_source.setdefault(f"{host}:{port}", []).append(datagram)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    result = {}
+    for source, datagrams in by_source.items():
+        seen = next(iter(sum_bytes(datagrams, tag_bytes).values()))
+        if seen.datagrams[DatagramKind.RTP]:
+            rates = measure_rates(datagrams, tag_bytes, parsed.packet_ms)
+            parts = {name: getattr(seen, name) for name in CapturedBytes.__slots__ if name != "datagrams"}
+            result[source] = {"rates": asdict(rates), "bytes": parts}
+    print(json.dumps(result, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
 import pytest
 
-from talkface.capture import read_pcap, sum_bytes
+from talkface.capture import main, measure_rates, read_pcap, sum_bytes
 from talkface.wire_meter import DatagramKind
 
 RTP = b"\x80\xe0" + bytes(10) + bytes(58) + bytes(10)
@@ -78,3 +79,23 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         list(read_pcap(tmp_path / "ng"))
     with pytest.raises(ValueError, match="has link type 105"):
         list(read_pcap(pcap(tmp_path / "wifi", [], link_type=105)))
+
+
+def test_rates_count_from_the_first_packet_and_tell_talk_by_size(tmp_path: Path) -> None:
+    quiet = RTP[:12] + b"\x58" + bytes(10)
+    handshake, consent = b"\x16" + bytes(99), b"\0\1" + bytes(18)
+    path = pcap(tmp_path / "x", [ipv4(p) for p in (consent, handshake, RTP, consent, RTP, handshake, quiet, consent)])
+    rates = measure_rates(read_pcap(path), 10, 60)
+    assert rates.seconds == 4.06, "packets of the test lie a second apart"
+    assert rates.talking_seconds == 0.12
+    talking = 2 * (28 + len(RTP)) + 48
+    assert rates.talking_kbps == round(talking * 8 / 0.12 / 1000, 2)
+    assert rates.kbps == round((talking + 28 + len(quiet) + 48) * 8 / 4.06 / 1000, 2)
+
+
+def test_command_prints_each_sender(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(pcap(tmp_path / "x", [ipv4(RTP), ipv4(RTP)]))]) == 0
+    assert json.loads(capsys.readouterr().out)["10.0.0.1:1000"]["bytes"]["rtp_payload"] == 116
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "none")])
+    assert "No such file" in capsys.readouterr().err
