@@ -125,18 +125,19 @@ def cut(frame: NDArray[np.uint8], square: CropSquare, crop_px: int) -> NDArray[n
 def cut_tensor(picture: torch.Tensor, square: CropSquare, crop_px: int) -> torch.Tensor:
     """As `cut`, for [1, 3, H, W] uint8 or float of any range, to float; differentiable."""
     height, width = picture.shape[2:]
-    x, y, reach = square.centre_x, square.centre_y, square.side * 0.75 + 4
+    x, y = square.centre_x, square.centre_y
+    reach = abs(square.axis_x) + abs(square.axis_y) + max(2.0, 2 * square.side / crop_px)
     # Only the part that can be seen, reduced first where the crop is much smaller: no aliasing, and fast.
     left, right = int(np.clip(x - reach, 0, width - 1)), int(np.clip(x + reach, 1, width))
     top, bottom = int(np.clip(y - reach, 0, height - 1)), int(np.clip(y + reach, 1, height))
-    part = picture[:, :, top : max(bottom, top + 1), left : max(right, left + 1)].float()
-    factor = min(int(square.side / crop_px), *part.shape[2:])
-    if factor > 1:
-        # Pad to a whole number of cells, so that pixel coordinates stay exact.
-        pad_x, pad_y = -part.shape[3] % factor, -part.shape[2] % factor
-        part = F.avg_pool2d(F.pad(part, (0, pad_x, 0, pad_y), mode="replicate"), factor)
-    factor = max(factor, 1)
-    scale = torch.tensor([2 / (part.shape[3] * factor), 2 / (part.shape[2] * factor)], dtype=torch.float64)
+    part = picture[:, :, top : max(bottom, top + 1), left : max(right, left + 1)]
+    size_px = part.shape[2:]
+    factor = crop_px / square.side
+    if factor < 0.75:
+        small = [max(1, round(n * factor)) for n in size_px]
+        part = F.interpolate(part, size=small, mode="bilinear", antialias=True, align_corners=False)
+    part = part.float()
+    scale = torch.tensor([2 / size_px[1], 2 / size_px[0]], dtype=torch.float64)
     matrix = torch.tensor(
         [[square.axis_x, -square.axis_y, x - left], [square.axis_y, square.axis_x, y - top]], dtype=torch.float64
     )

@@ -166,18 +166,20 @@ class FaceFinder:
             ValueError: not such a picture.
         """
         check_picture(frame)
-        picture = pixels_to_tensor(frame).float() / 127.5 - 1
+        picture = pixels_to_tensor(frame)
         boxes = []
         for longer_px in (COARSE_PX, FINE_PX):
             boxes += self._look(picture, longer_px)
         return keep_separate(boxes)[:max_faces]
 
     def _look(self, picture: Tensor, longer_px: int) -> list[FaceBox]:
-        """One pass at one size: scale so that the longer side is `longer_px`, pad with grey, decode, scale back."""
+        """One pass over [1, 3, H, W] uint8: longer side to `longer_px`, padded with grey, decoded, scaled back."""
         height, width = picture.shape[2:]
         scale = longer_px / max(height, width)
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        # torch scales bytes several times faster than floats.
         small = F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
+        small = small.float() / 127.5 - 1
         unit = self._net.downsampling_factor
         padded = F.pad(small, (0, -size[1] % unit, 0, -size[0] % unit))
         found = decode_boxes(self._net(padded), self._min_score)

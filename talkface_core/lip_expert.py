@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from talkface_core.face_assets import load_asset
-from talkface_core.landmarks import MOUTH, NUM_POINTS, ConvBlock
+from talkface_core.landmarks import MOUTH, NUM_POINTS
 from talkface_core.mel import MEL_BINS, WINDOW_COLUMNS
 
 CODE_VERSION = 1
@@ -95,35 +95,31 @@ class LipEncoder(nn.Module):
 
 
 class SoundEncoder(nn.Module):
-    """Log-mel window of a frame to a unit vector."""
+    """Log-mel window of a frame to a unit vector: temporal convolutions with the mel bins as channels."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 128) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            ConvBlock(1, width, stride=2),
-            ConvBlock(width, width, stride=1),
-            ConvBlock(width, 2 * width, stride=2),
-            ConvBlock(2 * width, 2 * width, stride=2),
-        )
-        rows, columns = -(-MEL_BINS // 8), -(-WINDOW_COLUMNS // 8)
-        self.out = nn.Sequential(
-            nn.Dropout(0.2),
-            nn.Linear(2 * width * rows * columns, EMBEDDING_DIM),
-            nn.ReLU(),
-            nn.Linear(EMBEDDING_DIM, EMBEDDING_DIM),
-        )
+
+        def block(num_in: int, stride: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv1d(num_in, width, 3, stride, padding=1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
+            )
+
+        self.layers = nn.Sequential(block(MEL_BINS, 1), block(width, 2), block(width, 2))
+        columns = -(-WINDOW_COLUMNS // 4)
+        self.out = nn.Sequential(nn.Dropout(0.2), nn.Linear(width * columns, EMBEDDING_DIM))
 
     def forward(self, mel: Tensor) -> Tensor:
         """[N, 1, 80, M] from `talkface_core.mel.MelWindow` to [N, E]."""
         if mel.ndim != 4 or mel.shape[1:] != (1, MEL_BINS, WINDOW_COLUMNS):
             raise ValueError(f"mel must be [N, 1, {MEL_BINS}, {WINDOW_COLUMNS}], got {list(mel.shape)}")
-        return F.normalize(self.out(self.layers(mel).flatten(1)), dim=1)
+        return F.normalize(self.out(self.layers(mel[:, 0]).flatten(1)), dim=1)
 
 
 class LipExpert(nn.Module):
     """Both halves and the temperature of their agreement."""
 
-    def __init__(self, lip_width: int = 128, sound_width: int = 32) -> None:
+    def __init__(self, lip_width: int = 128, sound_width: int = 128) -> None:
         super().__init__()
         self.config = {"lip_width": lip_width, "sound_width": sound_width}
         self.lips = LipEncoder(lip_width)

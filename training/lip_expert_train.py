@@ -82,9 +82,7 @@ def train(
             group["lr"] = lr * min(1.0, (num_steps + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))
         points, mel = source.batch(batch)
         lips = expert.embed_lips(points.flatten(0, 1)).unflatten(0, (batch, num_frames))
-        with torch.autocast("cpu", torch.bfloat16):
-            hidden = expert.embed_sound(mel.flatten(0, 1)[:, None])
-        sound = hidden.float().unflatten(0, (batch, num_frames))
+        sound = expert.embed_sound(mel.flatten(0, 1)[:, None]).unflatten(0, (batch, num_frames))
         losses = expert_losses(lips, sound, expert.log_temperature.clamp(-4, 0).exp(), random)
         total = torch.stack(list(losses.values())).sum()
         if not math.isfinite(total.item()):
