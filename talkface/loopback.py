@@ -115,7 +115,7 @@ async def _start_signalling(stack: AsyncExitStack) -> str:
         if match is not None and not found.done():
             found.set_result(match.group(0))
 
-    child = await ChildProcess.start("signal", ["signal", "--port", "0"], on_event)
+    child = await ChildProcess.start("signal", ["signal", "--host", "127.0.0.1", "--port", "0"], on_event)
     stack.push_async_callback(child.close)
     return await _first(found, child)
 
