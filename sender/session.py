@@ -103,6 +103,7 @@ class SendingSession:
         self._peer_left: str | None = None
         self._send_times: deque[tuple[int, int]] = deque(maxlen=MAX_SEND_TIMES)
         self._last_report: ReceptionReport | None = None
+        self._retired_counters = (0, 0, 0)
         self._num_links = 1
         self._num_unsent = 0
         self._num_slips = 0
@@ -149,8 +150,7 @@ class SendingSession:
             self._task = None
         if self._handshake is not None:
             await self._handshake.say_bye(reason)
-            self._handshake.close()
-            self._handshake = None
+        self._retire_handshake()
         await self._release()
         self._ended.set()
 
@@ -162,8 +162,7 @@ class SendingSession:
         Raises:
             PeerVersionError: the far end came back as another version.
         """
-        if self._handshake is not None:
-            self._handshake.close()
+        self._retire_handshake()
         self._link = new_link
         self._num_links += 1
         self._rate.on_new_link()
@@ -191,7 +190,8 @@ class SendingSession:
 
     def stats(self) -> dict[str, Any]:
         """Counters for reports and logs; plain values."""
-        stream, scheduler, handshake = self._stream, self._scheduler, self._handshake
+        stream, scheduler = self._stream, self._scheduler
+        control = self._control_counters()
         totals = stream.totals if stream is not None else None
         plan = self._rate.plan
         return {
@@ -216,9 +216,9 @@ class SendingSession:
             "plan_changes": self._rate.num_changes,
             "links": self._num_links,
             "clock_slips": self._num_slips,
-            "identity_bytes_sent": handshake.identity_bytes_sent if handshake else 0,
-            "control_malformed": handshake.num_malformed if handshake else 0,
-            "control_ignored": handshake.num_ignored if handshake else 0,
+            "identity_bytes_sent": control[0],
+            "control_malformed": control[1],
+            "control_ignored": control[2],
             "far_end_loss": self._last_report.fraction_lost if self._last_report else None,
             "round_trip_ms": self._last_report.round_trip_ms if self._last_report else None,
             "peer_left": self._peer_left,
@@ -247,6 +247,25 @@ class SendingSession:
             logger.warning("%s", note)
         if theirs.style_table_id == info.style_table_id:
             self._make_scheduler()
+
+    def _retire_handshake(self) -> None:
+        """Stop listening to a link; what was counted on it stays."""
+        if self._handshake is not None:
+            self._retired_counters = self._control_counters()
+            self._handshake.close()
+            self._handshake = None
+
+    def _control_counters(self) -> tuple[int, int, int]:
+        """Identity bytes sent, messages malformed and ignored, over all links."""
+        sent, malformed, ignored = self._retired_counters
+        handshake = self._handshake
+        if handshake is None:
+            return sent, malformed, ignored
+        return (
+            sent + handshake.identity_bytes_sent,
+            malformed + handshake.num_malformed,
+            ignored + handshake.num_ignored,
+        )
 
     def _make_scheduler(self) -> None:
         """Style is not sent to an end that has said that it cannot read it."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from protocol.presets import Preset
 from protocol.rtp_time import RTP_CLOCK_HZ
-from protocol.style_block import MAX_STYLE_BYTES, PADDING_SYNTAX_BYTES, STYLE_HEADER_BYTES
+from protocol.style_block import MAX_STYLE_BYTES, PADDING_SYNTAX_BYTES, StyleBlock
 from talkface_core.interfaces import StylePayloadEncoder
 
 REFRESH_TICKS: Final = RTP_CLOCK_HZ
@@ -33,7 +33,7 @@ class StyleScheduler:
         self._num_packets = 0
         self._last_ticks: int | None = None
         self._refreshed_ticks: int | None = None
-        self._budget_bits = preset.style_limit_bps * _BUDGET_S
+        self._budget_bits = 0.0
         self.num_blocks = 0
         self.num_payload_bytes = 0
         self.num_over_budget = 0
@@ -77,7 +77,7 @@ class StyleScheduler:
             raise ValueError(f"style codec made {len(payload)} bytes, a style block holds {MAX_STYLE_BYTES}")
         if is_refresh:
             self._refreshed_ticks = ticks
-        self._budget_bits -= 8 * (len(payload) + STYLE_HEADER_BYTES + PADDING_SYNTAX_BYTES)
+        self._budget_bits -= 8 * (len(StyleBlock(style=payload).to_bytes()) + PADDING_SYNTAX_BYTES)
         self.num_blocks += 1
         self.num_payload_bytes += len(payload)
         return payload
