@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from training.feature_networks import FeatureNetworks, LandmarkFeatures
 from training.recipes import debug_cpu
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Helpers that spawned worker processes import too.
+sys.path.append(str(Path(__file__).parent / "support"))
 SIDE = 64
 FRAMES = 30
 
