@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 DURATION_S = float(os.environ.get("TALKFACE_SOAK_S", "900"))
+WEIGHTS = os.environ.get("TALKFACE_SOAK_WEIGHTS", "default")
 SETTLED_S = 120.0
 MAX_GROWTH = 1.05
 MAX_SKEW_P95_MS = 40.0
@@ -26,7 +27,17 @@ CLOCK_PPM = 100.0
 @pytest.mark.timeout(DURATION_S * 1.5 + 300)
 def test_long_call_neither_grows_nor_drifts(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    arguments = ["loopback", "--duration-s", str(DURATION_S), "--clock-ppm", str(CLOCK_PPM), "--report", str(path)]
+    arguments = [
+        "loopback",
+        "--weights",
+        WEIGHTS,
+        "--duration-s",
+        str(DURATION_S),
+        "--clock-ppm",
+        str(CLOCK_PPM),
+        "--report",
+        str(path),
+    ]
     result = subprocess.run(
         [sys.executable, "-m", "talkface", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
