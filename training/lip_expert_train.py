@@ -68,16 +68,29 @@ def expert_losses(lips: Tensor, sound: Tensor, temperature: Tensor, random: torc
 
 
 def train(
-    expert: LipExpert, clips: list[SpeechClip], *, minutes: float, batch: int, num_frames: int, lr: float, seed: int
+    expert: LipExpert,
+    clips: list[SpeechClip],
+    *,
+    minutes: float,
+    batch: int,
+    num_frames: int,
+    lr: float,
+    seed: int,
+    max_steps: int | None = None,
 ) -> int:
-    """Train in place for a wall time; returns the number of steps."""
+    """Train in place for a wall time, or `max_steps` when that comes first; returns the number of steps."""
     set_reference(expert, clips)
     source = SpeechStretches(clips, num_frames=num_frames, seed=seed)
     random = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(expert.parameters(), lr=lr, weight_decay=0.02)
     expert.train()
     start_s, num_steps = time.monotonic(), 0
-    while (progress := (time.monotonic() - start_s) / (60 * minutes)) < 1:
+
+    def progress_now() -> float:
+        spent = (time.monotonic() - start_s) / (60 * minutes)
+        return max(spent, num_steps / max_steps) if max_steps else spent
+
+    while (progress := progress_now()) < 1:
         for group in optimiser.param_groups:
             group["lr"] = lr * min(1.0, (num_steps + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))
         points, mel = source.batch(batch)
