@@ -296,12 +296,17 @@ class RtcLink:
         channel.on("open", self._channel_open.set)
         channel.on("message", self._control_received)
         channel.on("bufferedamountlow", self._channel_room.set)
-        channel.on("close", self._wake_control)
+        channel.on("close", self._channel_closed)
         if Feature.CONTROL_GUARD not in self._missing:
             rtc_adapter.guard_control(self._pc.sctp, self._control_dropped)
 
     def _stock_track(self, track: MediaStreamTrack) -> None:
         self._tasks.append(asyncio.ensure_future(rtc_stock.relay_track(track, self._rtp_received)))
+
+    def _channel_closed(self) -> None:
+        """A call without control cannot go on: SCTP has given up, or the far end has closed the channel."""
+        self._wake_control()
+        self._lost("the control channel has ended")
 
     def _wake_control(self) -> None:
         self._channel_open.set()
