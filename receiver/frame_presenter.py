@@ -34,6 +34,8 @@ class FramePresenter:
         self.skew_ms = SampleStore()
         """Absolute values."""
         self.max_skew_ms = 0.0
+        self.num_slots = 0
+        """Frame slots up to the newest frame shown, those without a frame included."""
         self.stalls = PictureStallTracker(frame_us)
         self._clock = clock
         self._frame_us = frame_us
@@ -65,6 +67,7 @@ class FramePresenter:
             self.counters.too_late += 1
             return None
         self.counters.shown += 1
+        self.num_slots = max(self.num_slots, shown.index + 1)
         skew_ms = abs(shown.samples - self._clock.position(now_us)) / 48.0
         self.skew_ms.add(skew_ms)
         self.max_skew_ms = max(self.max_skew_ms, skew_ms)

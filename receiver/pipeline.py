@@ -116,11 +116,12 @@ class ReceivingPipeline:
         self.playout.close()
 
     def frames_expected(self, now_us: int) -> int:
-        """Frames whose time to be shown has passed, half a frame of grace included."""
+        """Frames whose time to be shown has passed; the last one has half a frame time of grace."""
         if not self.clock.is_started:
             return 0
         grace = float(self.scheduler.ticks_per_frame) / 2
-        return self.scheduler.frames_before(self.clock.position(now_us) - grace)
+        passed = self.scheduler.frames_before(self.clock.position(now_us) - grace)
+        return max(passed, self.presenter.num_slots)
 
     def _take_chunk(self, chunk: PlayoutChunk, now_us: Callable[[], int]) -> None:
         packet = chunk.packet
