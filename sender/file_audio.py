@@ -20,7 +20,8 @@ from sender.sources import SAMPLE_RATE_HZ
 from talkface_core.resample import MAX_RATE_HZ, MIN_RATE_HZ, StreamingResampler
 
 MAX_GAP_S: Final = 10.0
-"""A longer hole in the timestamps is taken as a fault of the file, not as silence."""
+MAX_OVERLAP_S: Final = 1.0
+"""Timestamps that jump farther than this, on or back, are a fault of the file: sound goes on without a gap."""
 _TOLERANCE_S: Final = 0.02
 """Timestamps may be off by so much before sound is moved; millisecond containers round."""
 _MIX: Final = {"FL": 0.5, "FR": 0.5, "FC": 0.7071, "LFE": 0.0}
@@ -110,30 +111,34 @@ class FileAudio:
         """Next round of the loop: silence up to the file's full duration first, so that pictures stay in step."""
         assert self.info is not None
         assert self._container is not None
+        if self._num_decoded == 0:
+            raise UnreadableMediaError(f"{self._path} holds no sound any more: it was changed during the call")
         rest = max((self.info.duration_ticks or 0) - self._num_decoded, 0)
         self._container.close()
         self._start()
-        return np.zeros(min(rest, int(MAX_GAP_S * SAMPLE_RATE_HZ)), np.float32)
+        return np.zeros(rest, np.float32)
 
     def _decode(self, container: InputContainer) -> Iterator[NDArray[np.float32]]:
         """[n] at 48 kHz, chunk by chunk; sample i of the sum of all chunks is media time i / 48000."""
         resampler: StreamingResampler | None = None
+        start_s, num_in = 0.0, 0  # media time at which the resampler began, and what it has taken
+        fault_s = 0.0  # what to add to timestamps after a jump
         for frame in self._frames(container):
             if resampler is None or resampler.input_rate_hz != frame.sample_rate:
                 if resampler is not None:
                     yield self._counted(resampler.flush())
                 resampler = StreamingResampler(frame.sample_rate, SAMPLE_RATE_HZ)
-                start_samples = self._num_decoded * frame.sample_rate // SAMPLE_RATE_HZ
-                num_in = 0
+                start_s, num_in = self._num_decoded / SAMPLE_RATE_HZ, 0
             samples = mix_to_mono(frame)
-            position = self._position(frame)
-            if position is not None:
-                gap = round(position * frame.sample_rate) - start_samples - num_in
-                if gap > _TOLERANCE_S * frame.sample_rate:
-                    silence = np.zeros(min(gap, int(MAX_GAP_S * frame.sample_rate)), np.float32)
-                    samples = np.concatenate([silence, samples])
-                elif gap < -_TOLERANCE_S * frame.sample_rate:
-                    samples = samples[min(-gap, samples.shape[0]) :]
+            position_s = self._position_s(frame)
+            if position_s is not None:
+                gap_s = position_s + fault_s - start_s - num_in / frame.sample_rate
+                if not -MAX_OVERLAP_S <= gap_s <= MAX_GAP_S:
+                    fault_s -= gap_s
+                elif gap_s > _TOLERANCE_S:
+                    samples = np.concatenate([np.zeros(round(gap_s * frame.sample_rate), np.float32), samples])
+                elif gap_s < -_TOLERANCE_S:
+                    samples = samples[round(-gap_s * frame.sample_rate) :]
             num_in += samples.shape[0]
             chunk = resampler.process(samples)
             if chunk.shape[0]:
@@ -147,7 +152,7 @@ class FileAudio:
         self._num_decoded += chunk.shape[0]
         return chunk
 
-    def _position(self, frame: av.AudioFrame) -> float | None:
+    def _position_s(self, frame: av.AudioFrame) -> float | None:
         """Media time of the frame in seconds."""
         if frame.pts is None or frame.time_base is None:
             return None

@@ -12,6 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from sender.file_audio import MAX_GAP_S, MAX_OVERLAP_S
 from sender.media_file import MediaInfo, check_video, open_media, probe
 from sender.sources import SAMPLE_RATE_HZ, STYLE_PICTURE_SIDE_PX, VideoFrame
 
@@ -118,6 +119,7 @@ class FileFrames:
         stream = container.streams.video[0]
         interval = round(SAMPLE_RATE_HZ / (stream.average_rate or self._frame_rate))
         last_ticks = -interval
+        fault_ticks = 0  # what to add to timestamps after a jump
         packets = container.demux(stream)
         while True:
             try:
@@ -136,7 +138,10 @@ class FileFrames:
                 ticks = last_ticks + interval
                 if picture.pts is not None and picture.time_base is not None:
                     seconds = picture.pts * picture.time_base - Fraction(self._info.origin_us, 1_000_000)
-                    ticks = round(seconds * SAMPLE_RATE_HZ)
+                    ticks = round(seconds * SAMPLE_RATE_HZ) + fault_ticks
+                    if not -MAX_OVERLAP_S <= (ticks - last_ticks) / SAMPLE_RATE_HZ <= MAX_GAP_S:
+                        fault_ticks += last_ticks + interval - ticks
+                        ticks = last_ticks + interval
                 if ticks > last_ticks:
                     last_ticks = ticks
                     yield picture, ticks

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from sender.devices import Camera, Microphone, open_device
 from sender.errors import DeviceUnavailableError
 
+ROOT = Path(__file__).resolve().parents[2]
 TONE = "lavfi:sine=frequency=1000:sample_rate=44100"
 PICTURE = "lavfi:testsrc=size=97x64:rate=30"
 
@@ -122,3 +128,24 @@ def test_closing_what_was_never_opened() -> None:
     Camera(lambda: 0).close()
     assert Microphone().read(960) is None
     assert Camera(lambda: 0).read_frame() is None
+
+
+def test_alsa_is_found_where_the_system_keeps_its_configuration(tmp_path: Path) -> None:
+    """ALSA's null device stands for a sound card; a process of its own, as ALSA keeps its configuration."""
+    if "alsa" not in av.formats_available:
+        pytest.skip("this FFmpeg has no ALSA")
+    (tmp_path / "asound.conf").write_text("pcm.test { type null }\n")
+    code = (
+        "from sender.devices import Microphone\n"
+        "microphone = Microphone('alsa:test')\nmicrophone.open()\n"
+        "print(microphone.read(2880).shape)\nmicrophone.close()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"ALSA_CONFIG_PATH": str(tmp_path / "asound.conf"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout.strip() == "(2880,)", result.stderr

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from sender.errors import NoAudioError, SourceError, UnreadableMediaError
@@ -71,6 +72,33 @@ def test_surround_centre_is_heard_and_lfe_is_not(tmp_path: Path, media: Media) -
 def test_a_gap_in_the_timestamps_is_silence_of_its_length(tmp_path: Path, media: Media) -> None:
     path = media(tmp_path / "a.mkv", audio=click_at(1.5, 48_000), gap_at_s=1.0, gap_s=0.5)
     assert abs(loudest_s(read_all(path)) - 2.0) < 2e-3
+
+
+def test_a_jump_in_the_timestamps_is_no_silence(tmp_path: Path, media: Media) -> None:
+    path = media(tmp_path / "a.mkv", audio=click_at(1.5, 48_000), gap_at_s=1.0, gap_s=5000.0)
+    pcm = read_all(path)
+    assert abs(loudest_s(pcm) - 1.5) < 2e-3
+    assert len(pcm) <= 3 * 48_000
+
+
+@pytest.mark.parametrize("jump_s", [-0.5, -50.0])
+def test_timestamps_that_run_back(tmp_path: Path, media: Media, monkeypatch: pytest.MonkeyPatch, jump_s: float) -> None:
+    """An overlap of half a second is cut away; a stream that begins again at zero goes on."""
+    source = FileAudio(media(tmp_path / "a.wav", audio=click_at(1.7, 48_000)))
+    frames = source._frames
+
+    def jumping(container: InputContainer) -> Iterator[av.AudioFrame]:
+        for frame in frames(container):
+            assert frame.pts is not None
+            frame.pts += round(jump_s * 48_000) if frame.pts >= 48_000 else 0
+            yield frame
+
+    monkeypatch.setattr(source, "_frames", jumping)
+    source.open()
+    pcm = source.read(4 * 48_000)
+    source.close()
+    assert pcm is not None
+    assert abs(loudest_s(pcm) - (1.2 if jump_s == -0.5 else 1.7)) < 0.03
 
 
 def test_sound_that_starts_after_the_picture_stays_late(tmp_path: Path, media: Media) -> None:
