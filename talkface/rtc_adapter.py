@@ -16,7 +16,6 @@ part stock. Checked on aiortc 1.16 and aioice 0.13.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import enum
 import logging
@@ -26,22 +25,22 @@ from functools import cache
 from types import CodeType
 from typing import Any
 
-import psutil
 from aioice import ice, stun, turn
 from aiortc import RTCRtpTransceiver, rtcdtlstransport, rtcrtpreceiver, rtcrtpsender, rtcsctptransport
 from pylibsrtp import Policy
 
 from talkface.rtc_gate import DatagramGate
+from talkface.rtc_stun import (
+    CHECK_DELAYS_S,
+    CHECK_TIMEOUT_S,
+    CONSENT_DELAYS_S,
+    CONSENT_TIMEOUT_S,
+    PacedTransaction,
+)
 from talkface.wire_meter import IPV4_TCP_BYTES, IPV4_UDP_BYTES, IPV6_UDP_BYTES, LinkTap
 
 logger = logging.getLogger(__name__)
 
-CHECK_DELAYS_S = (0.5, 1.0)
-"""Waits between the repeats of an ICE connectivity check; the last one repeats."""
-CHECK_TIMEOUT_S = 30.0
-CONSENT_DELAYS_S = (1.5, 10.0)
-"""A consent check (RFC 7675) is repeated once: two losses in a row are needed to miss one."""
-CONSENT_TIMEOUT_S = 4.5
 MAX_QUEUED_DATAGRAMS = 1024
 """Datagrams waiting for DTLS or SRTP; more are dropped."""
 MAX_CONTROL_BACKLOG_BYTES = 2 * 1024 * 1024
@@ -147,38 +146,6 @@ _context: contextvars.ContextVar[SocketContext | None] = contextvars.ContextVar(
 """Set while one of our connections gathers; other users of aioice see None and stock behaviour."""
 
 
-class _PacedTransaction:
-    """A STUN request repeated on a schedule of ours until an authentic answer or the deadline (RFC 8489 6.2.1)."""
-
-    def __init__(self, request: stun.Message, addr: tuple[str, int], protocol: Any, key: bytes | None) -> None:
-        self._request, self._addr, self._protocol, self._key = request, addr, protocol, key
-        self._answer: asyncio.Future[tuple[stun.Message, tuple[str, int]]] = asyncio.get_running_loop().create_future()
-
-    def response_received(self, message: stun.Message, addr: tuple[str, int]) -> None:
-        if self._answer.done() or (self._key is not None and not message.check_message_integrity(self._key)):
-            return
-        if message.message_class == stun.Class.RESPONSE:
-            self._answer.set_result((message, addr))
-        else:
-            self._answer.set_exception(stun.TransactionFailed(message))
-
-    async def run(self, delays_s: Sequence[float], timeout_s: float) -> tuple[stun.Message, tuple[str, int]]:
-        repeater = asyncio.ensure_future(self._repeat(delays_s))
-        try:
-            return await asyncio.wait_for(self._answer, timeout_s)
-        except TimeoutError:
-            raise stun.TransactionTimeout() from None
-        finally:
-            repeater.cancel()
-
-    async def _repeat(self, delays_s: Sequence[float]) -> None:
-        index = 0
-        while True:
-            self._protocol.send_stun(self._request, self._addr)
-            await asyncio.sleep(delays_s[min(index, len(delays_s) - 1)])
-            index += 1
-
-
 class _Socket(ice.StunProtocol):
     """aioice's UDP endpoint, counted, gated and patient."""
 
@@ -230,7 +197,7 @@ class _Socket(ice.StunProtocol):
             return await super().request(request, addr, integrity_key, retransmissions)
         if integrity_key is not None:
             request.add_message_integrity(integrity_key)
-        transaction = _PacedTransaction(request, addr, self, integrity_key)
+        transaction = PacedTransaction(request, addr, self, integrity_key)
         self.transactions[request.transaction_id] = transaction  # type: ignore[assignment]
         is_consent = retransmissions == 0
         try:
@@ -296,20 +263,6 @@ def _install_sockets() -> None:
     ice.StunProtocol = _Socket  # type: ignore[misc]
     turn.TurnClientUdpProtocol = _TurnUdp  # type: ignore[misc]
     turn.TurnClientTcpProtocol = _TurnTcp  # type: ignore[misc]
-
-
-def host_addresses() -> list[str]:
-    """IPv4 and global IPv6 addresses of this machine, loopback and link-local ones left out."""
-    found = []
-    for name, addresses in psutil.net_if_addrs().items():
-        is_up = name in (stats := psutil.net_if_stats()) and stats[name].isup
-        for entry in addresses:
-            if not is_up or entry.family.name not in ("AF_INET", "AF_INET6"):
-                continue
-            address = entry.address
-            if not address.startswith(("127.", "169.254.", "fe80", "::1")) and "%" not in address:
-                found.append(address)
-    return found
 
 
 def prepare_sockets(transceiver: RTCRtpTransceiver, context: SocketContext) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from protocol.errors import RateLimitedError, ServerBusyError, SignallingUnreachableError
 from protocol.interfaces import Clock
 from protocol.signalling import Description, DescriptionKind, PeerJoined, PeerLeft
-from talkface.rtc_adapter import host_addresses
+from talkface.local_addresses import host_addresses
 from talkface.rtc_link import LinkError, LinkState, RtcLink
 
 logger = logging.getLogger(__name__)

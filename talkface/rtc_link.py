@@ -16,14 +16,13 @@ import asyncio
 import enum
 import logging
 import struct
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
-    RTCDataChannel,
     RTCIceServer,
     RTCIceTransportPolicy,
     RTCPeerConnection,
@@ -34,37 +33,20 @@ from aiortc import (
 
 from protocol.errors import ProtocolError
 from protocol.interfaces import Clock, PacketCost, ReceivedPacket, ReceptionReport
-from protocol.messages import (
-    MAX_MESSAGE_BYTES,
-    MESSAGE_TYPES,
-    Hello,
-    IdentityData,
-    IdentityOffer,
-    IdentityRequest,
-)
 from protocol.opus_padding import packet_duration_ticks
 from talkface import rtc_adapter, rtc_stock
-from talkface.rtc_adapter import Feature, RawRtp, RtcpHooks, SocketContext
+from talkface.rtc_adapter import Feature, RawRtp, SocketContext
+from talkface.rtc_control import ControlChannel
+from talkface.rtc_errors import LinkError as LinkError
 from talkface.rtc_gate import DatagramGate
 from talkface.rtc_options import LinkOptions
+from talkface.rtc_reports import ReportExchange
 from talkface.rtc_sdp import check_remote_sdp, outgoing_sdp
 from talkface.rtc_track import PacketTrack
-from talkface.rtcp import ReceptionStatistics, RtcpThinner, parse_rtcp
-from talkface.wire_meter import ControlPhase, WireMeter
+from talkface.wire_meter import WireMeter
 
 logger = logging.getLogger(__name__)
-
-MAX_CONTROL_IN_FLIGHT_BYTES = 1024 * 1024
-CONTROL_CHANNEL_ID = 0
-"""Agreed beforehand (RFC 8832 is not needed), so that no message opens the channel."""
-MAX_EXTRA_CHANNELS = 4
-MAX_EARLY_CONTROL = 8
-"""Control messages kept for sessions that are not there yet."""
-_REPORT_POLL_S = 0.5
-
-
-class LinkError(ConnectionError):
-    """The connection cannot be made or is gone; `rtc_call` tries again with a new one."""
+T = TypeVar("T")
 
 
 class LinkState(enum.Enum):
@@ -88,29 +70,21 @@ class RtcLink:
         self._changed = asyncio.Event()
         self._failure = ""
         self._audio: list[Callable[[ReceivedPacket], None]] = []
-        self._control: list[Callable[[bytes], None]] = []
-        self._early_control: list[bytes] = []
         self._report: list[Callable[[ReceptionReport], None]] = []
         self._on_state: list[Callable[[LinkState], None]] = []
-        self._thinner = RtcpThinner(options.rtcp_interval_s)
-        self._statistics = ReceptionStatistics(options.rtcp_interval_s)
-        self._hooks: RtcpHooks | None = None
+        self._control = ControlChannel(self._tap, self._lost)
+        self._reports = ReportExchange(options.rtcp_interval_s, clock, self._deliver_report)
         self._unregister: Callable[[], None] = lambda: None
         self._tasks: list[asyncio.Task[None]] = []
-        self._channel: RTCDataChannel | None = None
-        self._channel_open = asyncio.Event()
-        self._channel_room = asyncio.Event()
-        self._extra_channels = 0
         self.last_heard_us = clock.now_us()
         """When anything last came from the peer's address (RTP, RTCP, STUN or DTLS)."""
         self.last_audio_us: int | None = None
         """When its last audio packet came; None before the first."""
-        self.dropped_control = 0
         self.unsent_audio = 0
         self._track = PacketTrack(self._packet_taken)
         self._pc = RTCPeerConnection(self._configuration())
         self._pc.on("connectionstatechange", self._connection_changed)
-        self._pc.on("datachannel", self._extra_channel)
+        self._pc.on("datachannel", self._control.extra_channel)
 
     # --- negotiation ---
 
@@ -121,7 +95,7 @@ class RtcLink:
             LinkError: no address could be offered (with `relay_only`: the TURN server gave none).
         """
         self._prepare(self._pc.addTransceiver(self._track))
-        self._open_channel()
+        self._open_control()
         await self._pc.setLocalDescription(await self._pc.createOffer())
         return self._outgoing()
 
@@ -136,7 +110,7 @@ class RtcLink:
         if self._transceiver.mid is None:
             raise LinkError("the far end's offer is unusable: it has no sound in it")
         if self._pc.sctp is not None:
-            self._open_channel()
+            self._open_control()
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         return self._outgoing()
 
@@ -189,16 +163,8 @@ class RtcLink:
             ValueError: over 17 KiB.
             LinkError: the link has ended, or the far end offers no control channel.
         """
-        if len(message) > MAX_MESSAGE_BYTES:
-            raise ValueError(f"control message of {len(message)} bytes is over {MAX_MESSAGE_BYTES}")
-        await self.wait_control()
-        assert self._channel is not None
-        while self._channel.bufferedAmount + len(message) > MAX_CONTROL_IN_FLIGHT_BYTES:
-            self._channel_room.clear()
-            await self._channel_room.wait()
-            self._require_open()
-        self._tap.control_phase = control_phase(message)
-        self._channel.send(message)
+        await self.wait_connected(60.0)
+        await self._control.send(message)
 
     async def wait_control(self) -> None:
         """Return once control messages can be sent.
@@ -207,28 +173,20 @@ class RtcLink:
             LinkError: the link has ended, or the far end (a plain browser) offers no control channel.
         """
         await self.wait_connected(60.0)
-        if self._channel is None:
-            raise LinkError("the far end offers no control channel: it is not Talkface")
-        await self._channel_open.wait()
-        self._require_open()
+        await self._control.wait_open()
 
     @property
     def has_control(self) -> bool:
         """True once control messages can flow."""
-        return self._channel_open.is_set() and self._state is LinkState.CONNECTED
+        return self._control.is_open and self._state is LinkState.CONNECTED
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
         """Deliver every audio RTP packet, misordered ones included (SRTP itself drops exact repeats)."""
         self._audio.append(callback)
 
     def on_control(self, callback: Callable[[bytes], None]) -> None:
-        """Deliver every whole control message of at most 17 KiB.
-
-        The first ones are repeated for whoever comes later: an end greets before the other has set up its sessions.
-        """
-        self._control.append(callback)
-        for message in list(self._early_control):
-            callback(message)
+        """Deliver every whole control message; the first ones also to whoever comes later."""
+        self._control.on_message(callback)
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
         """Deliver the far end's view of our stream, about every 5 s."""
@@ -256,7 +214,7 @@ class RtcLink:
             "unsent_audio": self.unsent_audio,
             "dropped_audio": self._track.dropped,
             "dropped_datagrams": self._gate.dropped,
-            "dropped_control": self.dropped_control,
+            "dropped_control": self._control.dropped,
             "srtp_tag_bytes": self._tap.srtp_tag_bytes,
             "stock_parts": sorted(feature.value for feature in self._missing),
         }
@@ -281,40 +239,17 @@ class RtcLink:
         if Feature.SRTP_PROFILES not in self._missing:
             rtc_adapter.choose_srtp_profiles(transceiver, self._options.srtp_tag_bits)
         if Feature.RTCP not in self._missing:
-            self._hooks = RtcpHooks(self._admit_rtcp, self._rtcp_received)
-            rtc_adapter.hook_rtcp(transceiver, self._hooks)
+            self._reports.attach(transceiver)
         if Feature.RTP_ROUTER not in self._missing:
             self._unregister = rtc_adapter.replace_receiver(transceiver, self._rtp_received, self._lost)
         else:
             self._pc.on("track", self._stock_track)
 
-    def _open_channel(self) -> None:
-        self._channel = channel = self._pc.createDataChannel(
-            "talkface", ordered=True, negotiated=True, id=CONTROL_CHANNEL_ID
-        )
-        channel.bufferedAmountLowThreshold = MAX_CONTROL_IN_FLIGHT_BYTES // 2
-        channel.on("open", self._channel_open.set)
-        channel.on("message", self._control_received)
-        channel.on("bufferedamountlow", self._channel_room.set)
-        channel.on("close", self._channel_closed)
-        if Feature.CONTROL_GUARD not in self._missing:
-            rtc_adapter.guard_control(self._pc.sctp, self._control_dropped)
+    def _open_control(self) -> None:
+        self._control.create(self._pc, is_guarded=Feature.CONTROL_GUARD not in self._missing)
 
     def _stock_track(self, track: MediaStreamTrack) -> None:
         self._tasks.append(asyncio.ensure_future(rtc_stock.relay_track(track, self._rtp_received)))
-
-    def _channel_closed(self) -> None:
-        """A call without control cannot go on: SCTP has given up, or the far end has closed the channel."""
-        self._wake_control()
-        self._lost("the control channel has ended")
-
-    def _wake_control(self) -> None:
-        self._channel_open.set()
-        self._channel_room.set()
-
-    def _require_open(self) -> None:
-        if self._state is not LinkState.CONNECTED or self._channel is None or self._channel.readyState != "open":
-            raise LinkError(self._failure or "the connection to the far end has ended")
 
     def _outgoing(self) -> str:
         sdp = self._pc.localDescription.sdp
@@ -338,7 +273,7 @@ class RtcLink:
         self._state = state
         self._changed.set()
         if state is LinkState.CLOSED:
-            self._wake_control()
+            self._control.end()
         for callback in self._on_state:
             callback(state)
 
@@ -349,12 +284,11 @@ class RtcLink:
             self._tap.is_set_up = True
             self._meter.start()
             self._heard()
-            if self._hooks is not None:
-                self._tasks.append(asyncio.ensure_future(self._send_reports(self._hooks)))
+            if Feature.RTCP not in self._missing:
+                reporting = self._reports.run()
             else:
-                self._tasks.append(
-                    asyncio.ensure_future(rtc_stock.poll_reports(self._pc, self._deliver_report, self._heard))
-                )
+                reporting = rtc_stock.poll_reports(self._pc, self._deliver_report, self._heard)
+            self._tasks.append(asyncio.ensure_future(reporting))
             self._set_state(LinkState.CONNECTED)
         elif now == "failed":
             self._lost("no path to the far end (ICE or DTLS failed)")
@@ -383,68 +317,18 @@ class RtcLink:
             arrival_us = self._clock.now_us()
         self.last_audio_us = arrival_us
         self.last_heard_us = max(self.last_heard_us, arrival_us)
-        self._statistics.packet_received(packet.ssrc, packet.sequence_number, packet.timestamp, arrival_us)
+        self._reports.statistics.packet_received(packet.ssrc, packet.sequence_number, packet.timestamp, arrival_us)
         received = ReceivedPacket(packet.sequence_number, packet.timestamp, packet.payload, packet.ssrc, arrival_us)
-        for callback in self._audio:
-            callback(received)
-
-    def _admit_rtcp(self, data: bytes) -> bytes | None:
-        return self._thinner.admit(data, self._clock.now_us())
-
-    def _rtcp_received(self, data: bytes) -> None:
-        try:
-            contents = parse_rtcp(data)
-        except ValueError as error:
-            logger.debug("dropped RTCP: %s", error)
-            return
-        now_us = self._clock.now_us()
-        if contents.last_sender_report:
-            self._statistics.sender_report_received(contents.last_sender_report, now_us)
-        assert self._hooks is not None
-        for block in contents.blocks:
-            if block.ssrc == self._hooks.own_ssrc:
-                self._deliver_report(self._thinner.reception_report(block, now_us))
+        _tell(self._audio, received)
 
     def _deliver_report(self, report: ReceptionReport) -> None:
-        for callback in self._report:
-            callback(report)
-
-    async def _send_reports(self, hooks: RtcpHooks) -> None:
-        while True:
-            await asyncio.sleep(_REPORT_POLL_S)
-            report = self._statistics.receiver_report(hooks.own_ssrc, self._clock.now_us())
-            if report is not None:
-                try:
-                    await hooks.send(report)
-                except ConnectionError:
-                    return
-
-    def _control_received(self, message: bytes | str) -> None:
-        if not isinstance(message, bytes) or len(message) > MAX_MESSAGE_BYTES:
-            self._control_dropped()
-            return
-        self._tap.control_phase = control_phase(message)
-        if len(self._early_control) < MAX_EARLY_CONTROL:
-            self._early_control.append(message)
-        for callback in list(self._control):
-            callback(message)
-
-    def _control_dropped(self) -> None:
-        self.dropped_control += 1
-
-    def _extra_channel(self, channel: RTCDataChannel) -> None:
-        """A peer opened a channel that nobody asked for: ignored, and after a few the link ends."""
-        self._extra_channels += 1
-        self._control_dropped()
-        if self._extra_channels > MAX_EXTRA_CHANNELS:
-            self._lost("the far end opens channel after channel")
+        _tell(self._report, report)
 
 
-def control_phase(message: bytes) -> ControlPhase:
-    """What a control message says the channel is busy with: the wire meter books the DTLS bytes after it there."""
-    kind = MESSAGE_TYPES.get(message[1], (None, None))[1] if len(message) > 1 else None
-    if kind is Hello:
-        return ControlPhase.SETUP
-    if kind in (IdentityOffer, IdentityRequest, IdentityData):
-        return ControlPhase.IDENTITY
-    return ControlPhase.CALL
+def _tell(callbacks: Sequence[Callable[[T], None]], what: T) -> None:
+    """Call them all; whatever hostile bytes trip over in a session must not end aiortc's receive loop."""
+    for callback in callbacks:
+        try:
+            callback(what)
+        except Exception:
+            logger.exception("a session failed on what the far end sent")

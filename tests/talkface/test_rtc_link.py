@@ -16,7 +16,8 @@ from protocol.messages import MAX_MESSAGE_BYTES, Bye, Hello, encode_message
 from protocol.opus_padding import add_padding, split_padding
 from protocol.style_block import StyleBlock
 from talkface import rtc_adapter
-from talkface.rtc_link import LinkError, LinkState, control_phase
+from talkface.rtc_control import control_phase
+from talkface.rtc_link import LinkError, LinkState
 from talkface.rtc_sdp import first_candidate
 from talkface.wire_meter import ControlPhase
 
@@ -236,18 +237,18 @@ def test_a_flood_from_strangers_does_not_stop_the_sound(lab: LinkLab, speech_pac
 
 
 def test_garbage_on_the_control_channel_is_dropped_and_counted(lab: LinkLab) -> None:
-    async def run() -> tuple[list[bytes], int]:
+    async def run() -> tuple[list[bytes], Any]:
         got: list[bytes] = []
         async with lab.pair() as (alice, bob):
             bob.on_control(got.append)
             await alice.wait_control()
-            channel: Any = alice._channel
+            channel: Any = alice._control._channel
             channel.send("text, which the protocol does not know")
             channel.send(bytes(MAX_MESSAGE_BYTES + 1))
             await alice.send_control(b"\xff\x00garbage is passed on: the session's parser refuses it")
             await alice.send_control(b"")
             await lab.until(lambda: len(got) == 2)
-            return got, bob.dropped_control
+            return got, bob.stats()["dropped_control"]
 
     got, dropped = asyncio.run(run())
     assert got == [b"\xff\x00garbage is passed on: the session's parser refuses it", b""]
@@ -270,6 +271,29 @@ def test_sctp_bytes_that_aiortc_cannot_handle_do_not_end_the_call(lab: LinkLab, 
             return len(got), bob.state is LinkState.CONNECTED
 
     assert asyncio.run(run()) == (5, True)
+
+
+def test_a_session_that_fails_on_a_packet_does_not_end_the_link(
+    lab: LinkLab, speech_packets: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(what: object) -> None:
+        raise RuntimeError("a bug in a session")
+
+    async def run() -> int:
+        got: list[ReceivedPacket] = []
+        async with lab.pair() as (alice, bob):
+            bob.on_audio(fail)
+            bob.on_audio(got.append)
+            bob.on_control(fail)
+            await alice.send_control(b"x")
+            for index in range(5):
+                alice.send_audio(speech_packets[index], index * 2880, TALK)
+            await lab.until(lambda: len(got) == 5)
+            assert bob.state is LinkState.CONNECTED
+        return len(got)
+
+    assert asyncio.run(run()) == 5
+    assert "a session failed on what the far end sent" in caplog.text
 
 
 def test_channel_after_channel_ends_the_link(lab: LinkLab) -> None:

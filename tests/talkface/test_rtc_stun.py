@@ -1,0 +1,69 @@
+"""STUN requests on our schedule."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aioice import stun
+
+from talkface.rtc_stun import CHECK_DELAYS_S, CHECK_TIMEOUT_S, CONSENT_DELAYS_S, CONSENT_TIMEOUT_S, PacedTransaction
+
+
+class FakeSocket:
+    """Takes note of when requests leave."""
+
+    def __init__(self) -> None:
+        self.sent_s: list[float] = []
+
+    def send_stun(self, message: stun.Message, addr: Any) -> None:
+        self.sent_s.append(asyncio.get_running_loop().time())
+
+
+def request(key: bytes | None = b"k") -> stun.Message:
+    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+    if key:
+        message.add_message_integrity(key)
+    return message
+
+
+def response(to: stun.Message, key: bytes) -> stun.Message:
+    message = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, to.transaction_id)
+    message.add_message_integrity(key)
+    # What arrives has been parsed from bytes: only then does aioice know what the MAC covers.
+    return stun.parse_message(bytes(message))
+
+
+def test_a_check_is_repeated_until_an_authentic_answer() -> None:
+    async def run() -> int:
+        socket, message = FakeSocket(), request()
+        transaction = PacedTransaction(message, ("192.0.2.1", 1), socket, b"k")
+        running = asyncio.ensure_future(transaction.run((0.01, 0.02), 5.0))
+        await asyncio.sleep(0.1)
+        transaction.response_received(response(message, b"forged"), ("192.0.2.1", 1))
+        await asyncio.sleep(0.01)
+        assert not running.done()
+        transaction.response_received(response(message, b"k"), ("192.0.2.1", 1))
+        answer, addr = await running
+        assert answer.transaction_id == message.transaction_id
+        assert addr == ("192.0.2.1", 1)
+        return len(socket.sent_s)
+
+    assert asyncio.run(run()) >= 3
+
+
+def test_a_check_without_an_answer_times_out_as_aioice_expects() -> None:
+    async def run() -> None:
+        socket = FakeSocket()
+        with pytest.raises(stun.TransactionError):
+            await PacedTransaction(request(), ("192.0.2.1", 1), socket, b"k").run((0.02, 10.0), 0.1)
+        assert len(socket.sent_s) == 2
+
+    asyncio.run(run())
+
+
+def test_consent_survives_a_round_trip_of_two_seconds() -> None:
+    assert 2.0 + CONSENT_DELAYS_S[0] < CONSENT_TIMEOUT_S
+    assert CHECK_TIMEOUT_S > 10
+    assert max(CHECK_DELAYS_S) <= 1.0, "after a blackout the next check leaves within a second"
