@@ -156,11 +156,12 @@ class FaceFinder:
         self._min_score = min_score
 
     @torch.inference_mode()
-    def find(self, frame: NDArray[np.uint8], *, max_faces: int = 8) -> list[FaceBox]:
+    def find(self, frame: NDArray[np.uint8], *, max_faces: int = 8, min_score: float | None = None) -> list[FaceBox]:
         """Faces in an RGB picture, best first.
 
         Args:
             frame: [H, W, 3] uint8, at least 16 pixels each way.
+            min_score: this time, instead of the finder's own.
 
         Raises:
             ValueError: not such a picture.
@@ -169,10 +170,10 @@ class FaceFinder:
         picture = pixels_to_tensor(frame)
         boxes = []
         for longer_px in (COARSE_PX, FINE_PX):
-            boxes += self._look(picture, longer_px)
+            boxes += self._look(picture, longer_px, self._min_score if min_score is None else min_score)
         return keep_separate(boxes)[:max_faces]
 
-    def _look(self, picture: Tensor, longer_px: int) -> list[FaceBox]:
+    def _look(self, picture: Tensor, longer_px: int, min_score: float) -> list[FaceBox]:
         """One pass over [1, 3, H, W] uint8: longer side to `longer_px`, padded with grey, decoded, scaled back."""
         height, width = picture.shape[2:]
         scale = longer_px / max(height, width)
@@ -182,7 +183,7 @@ class FaceFinder:
         small = small.float() / 127.5 - 1
         unit = self._net.downsampling_factor
         padded = F.pad(small, (0, -size[1] % unit, 0, -size[0] % unit))
-        found = decode_boxes(self._net(padded), self._min_score)
+        found = decode_boxes(self._net(padded), min_score)
         sx, sy = width / size[1], height / size[0]
         boxes = [FaceBox(b.x * sx, b.y * sy, b.width * sx, b.height * sy, b.score) for b in found]
         # Padding is not part of the picture.

@@ -24,6 +24,10 @@ MIN_FOLLOW_SCORE = 0.35
 """A face once accepted is followed down to this score: hysteresis against flicker."""
 MIN_ACCEPT_SCORE = 0.6
 """A new face needs this score."""
+MIN_CANDIDATE_SCORE = 0.25
+"""Finder's score from which a place is worth a look: the landmark network has the last word, so that little is missed
+and no false alarm follows."""
+MAX_CANDIDATES = 4
 SEARCH_INTERVAL_FRAMES = 3
 """While no face is there the finder runs every so many frames: it costs several times what following does."""
 SPEED_CUTOFF_HZ = 4.0
@@ -161,13 +165,13 @@ class FaceTracker:
 
     def _search(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], FaceBox] | None:
         """Find a face anew: the largest sure one, or the one nearest to where it was lost."""
-        boxes = self._finder.find(frame)
+        boxes = self._finder.find(frame, min_score=MIN_CANDIDATE_SCORE)
         last = self._box
         if last is not None:
             boxes.sort(key=lambda b: math.dist(b.centre, last.centre) / last.side)
         else:
-            boxes.sort(key=lambda b: -b.side * b.score)
-        for box in boxes[:3]:
+            boxes.sort(key=lambda b: -math.sqrt(b.side) * b.score)
+        for box in boxes[:MAX_CANDIDATES]:
             # The finder's box is rough: look twice, the second time where the points say.
             first = self._measure(frame, box, MIN_FOLLOW_SCORE)
             second = self._measure(frame, first[1], MIN_ACCEPT_SCORE) if first else None

@@ -29,7 +29,7 @@ class SquareFinder(FaceFinder):
     def __init__(self) -> None:
         self.num_calls = 0
 
-    def find(self, frame: NDArray[np.uint8], *, max_faces: int = 8) -> list[FaceBox]:
+    def find(self, frame: NDArray[np.uint8], *, max_faces: int = 8, min_score: float | None = None) -> list[FaceBox]:
         self.num_calls += 1
         rows, columns = np.nonzero(frame[..., 0])
         if not len(rows):
