@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from talkface import cli_call, cli_doctor, cli_loopback
+from talkface import cli_call, cli_doctor, cli_evaluate, cli_loopback, cli_prepare, cli_train
 from talkface.cli_signal import signal_command
 from talkface.errors import UserError
 
@@ -45,6 +45,9 @@ cli_loopback.register(app)
 cli_call.register(app)
 app.command("signal")(signal_command)
 cli_doctor.register(app)
+cli_prepare.register(app)
+cli_train.register(app)
+cli_evaluate.register(app)
 
 
 def main() -> None:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_SHIFT_FRAMES = 12
-MIN_CORRELATION = 0.45
+MIN_CORRELATION = 0.55
 """Below it the clip says nothing: too short, too little speech, singing, music."""
+MIN_MARGIN = 0.15
+"""So much better than any shift more than three frames away; three seconds of speech often fit at two places."""
 SAMPLES_PER_FRAME = 640
 
 
@@ -23,11 +25,13 @@ class AvOffset:
     frames: int
     """Above 0 the sound is late against the lips."""
     correlation: float
+    margin: float
+    """Correlation minus the best one more than three frames away."""
 
     @property
     def is_clear(self) -> bool:
         """True when the fit is good enough to be believed."""
-        return self.correlation >= MIN_CORRELATION
+        return self.correlation >= MIN_CORRELATION and self.margin >= MIN_MARGIN
 
 
 def mouth_opening(points: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -62,7 +66,9 @@ def find_av_offset(points: NDArray[np.float32], samples: NDArray[np.int16]) -> A
         b = sound[max(0, shift) : count - max(0, -shift)]
         correlations.append(_correlation(a, b))
     best = int(np.argmax(correlations))
-    return AvOffset(best - reach, float(correlations[best]))
+    others = [c for i, c in enumerate(correlations) if abs(i - best) > 3]
+    margin = correlations[best] - max(others, default=-1.0)
+    return AvOffset(best - reach, float(correlations[best]), float(margin))
 
 
 def _lively(series: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -133,6 +133,8 @@ class TrainSection:
     """Adam's β₂."""
     weight_decay: float = 0.0
     """Adam's weight decay (L2); 1e-6 in the paper."""
+    clip_gradient: float = 0.0
+    """Largest norm of the gradient of G and encoders together; 0: not clipped."""
     warmup_steps: int = 0
     """Steps over which learning rates grow from 0."""
     decay_from: float = 1.0
@@ -141,6 +143,8 @@ class TrainSection:
     """Share of the run after which the adversarial terms begin."""
     gan_ramp: float = 0.0
     """Share of the run over which they grow to their weight."""
+    sync_from: float = 0.0
+    """Share of the run after which the landmark term begins: landmarks of grey fog teach nothing."""
     contrastive_from: float = 0.0
     """Share of the run after which the contrastive term begins."""
     straight_through_from: float = 1.0
@@ -163,12 +167,13 @@ class TrainSection:
             _require(getattr(self, name) >= 1, f"train.{name}", f"must be 1 or more, not {getattr(self, name)}")
         _require(self.batch_size % self.accumulate == 0, "train.accumulate", "must divide train.batch_size")
         _require(self.minutes >= 0, "train.minutes", "must be 0 or more")
-        for name in ("lr", "lr_generator", "lr_discriminator", "weight_decay"):
+        for name in ("lr", "lr_generator", "lr_discriminator", "weight_decay", "clip_gradient"):
             _require(getattr(self, name) >= 0, f"train.{name}", "must be 0 or more")
         _require(self.lr > 0, "train.lr", "must be above 0")
         for name in ("beta1", "beta2", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, f"train.{name}", "must be at least 0 and below 1")
-        for name in ("decay_from", "gan_from", "gan_ramp", "contrastive_from", "straight_through_from", "small_until"):
+        shares = ("decay_from", "gan_from", "gan_ramp", "sync_from", "contrastive_from", "straight_through_from")
+        for name in (*shares, "small_until"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name}", "is a share of the run, 0 to 1")
         _require(
             not (self.freeze_generator and self.freeze_encoders), "train.freeze_generator", "nothing is left to train"

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkface_core.errors import WeightsError
 from talkface_core.landmarks import CROP_PX, LandmarkNet, load_landmark_net
+from talkface_core.perceptual import Vgg16Features, vgg16_convolutions
 from training.config import LossConfig
 
 PerceptualFeatures = Callable[[Tensor], list[Tensor]]
@@ -49,42 +49,17 @@ def _to_crop(frames: Tensor) -> Tensor:
     return F.interpolate(frames, size=(CROP_PX, CROP_PX), mode=mode)
 
 
-class Vgg16Features(nn.Module):
-    """Last convolution of VGG-16 (paper IV.C) on ImageNet-normalised frames."""
+class RandomVgg16Features(nn.Module):
+    """VGG-16's convolutions with seeded random weights: weaker, but needs no file (Liu et al., CVPR 2021)."""
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, weights: Path | None, seed: int = 0) -> None:
-        """Load torchvision's file, or with None draw seeded random weights (a weaker, weight-free stand-in).
-
-        Raises:
-            WeightsError: the file is missing or is not VGG-16.
-        """
+    def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        from torchvision.models import vgg16
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = vgg16(weights=None)
-        if weights is not None:
-            try:
-                network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-            except Exception as error:  # torch raises a different type for each way in which a file can be wrong
-                raise WeightsError(
-                    f"{weights}: not VGG-16 weights ({type(error).__name__}: {str(error)[:200]}); give torchvision's "
-                    "vgg16-397923af.pth, or choose --loss.perceptual_backend landmarks"
-                ) from error
-        # Up to the 13th convolution and its ReLU; the last pooling and the classifier are not needed.
-        self.layers = network.features[:30].eval().requires_grad_(False)
-        for module in self.layers:
-            if isinstance(module, nn.ReLU):
-                module.inplace = False
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+            self.layers = vgg16_convolutions().eval().requires_grad_(False)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
-        return [self.layers((((frames + 1) / 2) - self.mean) / self.std)]
+        return [self.layers(frames)]
 
 
 class LandmarkFeatures:
@@ -117,6 +92,6 @@ def load_feature_networks(
             assert landmarks is not None
             perceptual = LandmarkFeatures(landmarks)
         else:
-            path = Path(loss.vgg16_weights) if loss.perceptual_backend == "vgg16" else None
-            perceptual = Vgg16Features(path).to(device)
+            uses_file = loss.perceptual_backend == "vgg16"
+            perceptual = (Vgg16Features(Path(loss.vgg16_weights)) if uses_file else RandomVgg16Features()).to(device)
     return FeatureNetworks(landmarks, perceptual, lip_expert if loss.contrastive > 0 else None)

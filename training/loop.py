@@ -71,6 +71,9 @@ def train_step(
             scales.append(innovation_scale(drawn.style_values, state.networks.quantiser.steps))
     _check_finite(sums, state.step)
     world.mean_gradients([*state.networks.generator_parameters(), *state.networks.encoder_parameters()])
+    if config.train.clip_gradient > 0:
+        both = [*state.networks.generator_parameters(), *state.networks.encoder_parameters()]
+        torch.nn.utils.clip_grad_norm_(both, config.train.clip_gradient)
     state.optimizer_g.step()
     if phase.gan_weight > 0 and state.optimizer_d is not None:
         state.optimizer_d.zero_grad(set_to_none=True)

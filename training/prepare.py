@@ -82,7 +82,7 @@ def prepare(
     outcomes: list[Outcome] = []
     waiting: list[Source] = []
     for source in sources:
-        known = _remembered(done_folder, source, rules)
+        known = remembered(done_folder, source, rules)
         if known is not None:
             outcomes.append(known)
         else:
@@ -204,7 +204,7 @@ def _remember(out: Path, source: Source, rules: ClipRules, outcome: Outcome) -> 
     partial.replace(path)
 
 
-def _remembered(done: Path, source: Source, rules: ClipRules) -> Outcome | None:
+def remembered(done: Path, source: Source, rules: ClipRules) -> Outcome | None:
     """The outcome of an earlier run, when file and rules are the same and its clips are still there."""
     try:
         note = json.loads((done / f"{source.name}.json").read_text())

@@ -24,8 +24,9 @@ from training.config import (
 def paper() -> TrainConfig:
     """The paper's settings: equations 8 to 12 and nothing else; Adam 1e-4, weight decay 1e-6, batch 32, 25 fps.
 
-    The paper gives no λ: 1 each but for the adversarial and contrastive terms, which are scaled as Wav2Lip and
-    MuseTalk scale theirs. VGG-16 weights come by path (--loss.vgg16_weights).
+    The paper gives no λ. The adversarial and contrastive terms are scaled as Wav2Lip and MuseTalk scale theirs; the
+    landmark term is a sum over 68 points in fractions of the frame, so that 0.1 brings it to the others' size.
+    VGG-16 weights come by path (--loss.vgg16_weights).
     """
     return TrainConfig(
         recipe="paper",
@@ -33,7 +34,7 @@ def paper() -> TrainConfig:
         loss=LossConfig(
             perceptual=1.0,
             adversarial=0.05,
-            sync=1.0,
+            sync=0.1,
             contrastive=0.05,
             perceptual_backend="vgg16",
             vgg16_weights="vgg16-397923af.pth",
@@ -44,13 +45,13 @@ def paper() -> TrainConfig:
 
 
 _SHARP = LossConfig(
-    perceptual=0.5,
+    perceptual=0.1,
     adversarial=0.05,
-    sync=2.0,
+    sync=0.1,
     contrastive=0.05,
     pyramid_l1=1.0,
     laplacian=1.0,
-    feature_matching=1.0,
+    feature_matching=0.5,
     mouth_adversarial=0.05,
     temporal=0.5,
     rate=1e-4,
@@ -70,7 +71,9 @@ _GAN_TRAIN = TrainSection(
     lr_discriminator=2e-3,
     beta1=0.0,
     beta2=0.99,
+    clip_gradient=5.0,
     warmup_steps=200,
+    sync_from=0.1,
     decay_from=0.6,
     gan_from=0.3,
     gan_ramp=0.1,

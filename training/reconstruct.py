@@ -34,9 +34,16 @@ class Source(StrEnum):
     """Style alone, e = 0: a probe."""
 
 
-@torch.inference_mode()
 def style_values(networks: TrainNetworks, clip: Clip) -> Tensor:
     """Rounded style values of a clip, [T, V]."""
+    steps = networks.quantiser.steps
+    rounded: Tensor = (raw_style_values(networks, clip) / steps).round() * steps
+    return rounded
+
+
+@torch.inference_mode()
+def raw_style_values(networks: TrainNetworks, clip: Clip) -> Tensor:
+    """Style values of a clip before quantisation, [T, V], in the networks' own unit."""
     device = next(networks.parameters()).device
     crops = to_pictures(torch.from_numpy(np.ascontiguousarray(clip.frames)).permute(0, 3, 1, 2).to(device))
     points = torch.from_numpy(clip.points).to(device)
@@ -46,9 +53,8 @@ def style_values(networks: TrainNetworks, clip: Clip) -> Tensor:
     values, _ = networks.faces.style_encoder(faces[None], crop_mouth(crops, points)[None])
     if networks.config.style.center:
         values = values - values.mean(dim=1, keepdim=True)
-    steps = networks.quantiser.steps
-    rounded: Tensor = (values[0] / steps).round() * steps
-    return rounded
+    raw: Tensor = values[0]
+    return raw
 
 
 @torch.inference_mode()

@@ -36,6 +36,7 @@ def phase_at(config: TrainConfig, step: int, done: float, device: torch.device) 
     gan = 0.0 if small or not has_critic or done < train.gan_from else min(1.0, max(ramp, 0.0))
     return Phase(
         gan_weight=gan,
+        sync=done >= train.sync_from,
         contrastive=done >= train.contrastive_from,
         straight_through=done >= train.straight_through_from,
         resolution_px=config.model.resolution_px // 2 if small else config.model.resolution_px,

@@ -49,6 +49,7 @@ class Phase:
 
     gan_weight: float
     """0..1, factor on the adversarial terms."""
+    sync: bool
     contrastive: bool
     straight_through: bool
     resolution_px: int
@@ -111,7 +112,8 @@ def generator_terms(
         fake_maps = features.perceptual(flat_fake)
         clips = [(r.unflatten(0, (b, t)), f.unflatten(0, (b, t))) for r, f in zip(real_maps, fake_maps, strict=True)]
         terms["loss/perceptual"] = perceptual_loss([r for r, _ in clips], [f for _, f in clips]) / t
-    if features.landmarks is not None and loss.sync + loss.contrastive > 0:
+    wants_landmarks = (loss.sync > 0 and phase.sync) or (loss.contrastive > 0 and phase.contrastive)
+    if features.landmarks is not None and wants_landmarks:
         terms |= _landmark_terms(networks, features, batch, phase, drawn, flat_real)
     if loss.rate > 0 and networks.config.style.enabled and drawn.style_values.shape[1] > 1:
         bits = style_rate(drawn.style_values, networks.quantiser.steps, STYLE_LEAK, rate_scale)
@@ -129,7 +131,7 @@ def _landmark_terms(
     b, t = drawn.frames.shape[:2]
     fake_points = features.points(drawn.frames.flatten(0, 1)).unflatten(0, (b, t))
     terms: dict[str, Tensor] = {}
-    if loss.sync > 0:
+    if loss.sync > 0 and phase.sync:
         with torch.no_grad():
             # The same network looks at both sides: its own bias cancels.
             real_points = features.points(flat_real).unflatten(0, (b, t))

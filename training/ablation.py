@@ -1,0 +1,73 @@
+"""Table II of the paper: the full model beside one without lip sync and one without video reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+COLUMNS = (("SSIM↑", "ssim"), ("PSNR↑", "psnr_db"), ("LMD↓", "lmd_mouth"), ("LSE-D↓", "lse_d"), ("FID↓", "fid"))
+EXTRA_COLUMNS = (("sharp≈1", "sharpness_face"), ("FD-own↓", "fd_own"))
+ROWS = (("Baseline", "baseline"), ("w/o LipSync", "lipsync"), ("w/o VideoRef", "videoref"))
+
+
+class ReportError(ValueError):
+    """A report of `talkface evaluate` cannot be read; the message names the file."""
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report that `talkface evaluate --report` wrote.
+
+    Raises:
+        ReportError: missing, damaged or something else.
+    """
+    try:
+        report = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ReportError(
+            f"{path}: not a readable report ({error}); make one with talkface evaluate --report"
+        ) from error
+    if not isinstance(report, dict) or not isinstance(report.get("modes"), dict):
+        raise ReportError(f"{path}: not a report of talkface evaluate")
+    return report
+
+
+def table_one(report: Mapping[str, Any]) -> str:
+    """One line per mode with the columns of Table I, then what is missing and why."""
+    lines = [_line("mode", [name for name, _ in (*COLUMNS, *EXTRA_COLUMNS)])]
+    for mode, values in report["modes"].items():
+        lines.append(_line(mode, [_cell(values.get(key)) for _, key in (*COLUMNS, *EXTRA_COLUMNS)]))
+    lines += [f"  {name} is missing: {reason}" for name, reason in sorted(report.get("missing", {}).items())]
+    return "\n".join(lines)
+
+
+def table_two(reports: Mapping[str, Mapping[str, Any]], mode: str = "live") -> str:
+    """Baseline and ablations, one line each.
+
+    Args:
+        reports: by "baseline", "lipsync" and "videoref"; absent ones are left out.
+        mode: which mode of the reports is compared.
+
+    Raises:
+        ReportError: the baseline, or the mode in one of the reports, is missing.
+    """
+    if "baseline" not in reports:
+        raise ReportError("Table II needs a baseline report")
+    lines = [_line("configuration", [name for name, _ in (*COLUMNS, *EXTRA_COLUMNS)])]
+    for title, key in ROWS:
+        if key not in reports:
+            continue
+        values = reports[key]["modes"].get(mode)
+        if values is None:
+            raise ReportError(f"the report of {title} has no mode {mode!r}; evaluate it with --mode {mode}")
+        lines.append(_line(title, [_cell(values.get(name)) for _, name in (*COLUMNS, *EXTRA_COLUMNS)]))
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _line(head: str, cells: Sequence[str]) -> str:
+    return f"{head:<14}" + "".join(f"{cell:>10}" for cell in cells)

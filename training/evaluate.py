@@ -1,0 +1,225 @@
+"""Measure a face model on prepared clips: Table I's columns and more, per clip and on average, as one JSON report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from talkface_core.face_model import TalkfaceModel
+from talkface_core.interfaces import FaceIdentity
+from talkface_core.landmarks import CROP_PX, LandmarkNet, load_landmark_net
+from talkface_core.metrics import FeatureStatistics, StyleBits, Unavailable, frechet_distance
+from talkface_core.metrics.inception import load_fid_features
+from talkface_core.metrics.lip_sync_error import load_lip_sync_scorer
+from talkface_core.metrics.own_features import OwnFeatureScores
+from training.clip_format import ClipRecord, read_clip, read_manifest
+from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip, measure_clip
+from training.evaluate_pictures import write_contact_sheet, write_side_by_side
+from training.through_wire import WireSettings
+
+TABLE_ONE = ("ssim", "psnr_db", "lmd_mouth", "lse_d", "fid")
+"""Columns of the paper's Table I."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """What the command line says."""
+
+    data: Path
+    """Prepared folder."""
+    split: str | None = None
+    """Clips of this split; None: "val" where there are such, else all."""
+    modes: tuple[Mode, ...] = (Mode.LIVE, Mode.AUDIO, Mode.REFERENCE)
+    wire: WireSettings | None = None
+    max_clips: int = 0
+    """0: all."""
+    runtime: str = "auto"
+    inception: Path | None = None
+    syncnet: Path | None = None
+    pictures: Path | None = None
+    """Folder for side-by-side videos and the contact sheet; None: none."""
+    num_videos: int = 3
+
+
+def evaluate(
+    model: TalkfaceModel,
+    identity: FaceIdentity | None,
+    options: EvaluateOptions,
+    *,
+    log: Callable[[str], None] = print,
+    landmarks: LandmarkNet | None = None,
+) -> dict[str, Any]:
+    """Draw and measure every clip in every mode.
+
+    Args:
+        identity: whose face; None: the model's own.
+        landmarks: measuring network; the shipped one when None.
+
+    Returns:
+        The report, JSON values only: "modes" holds means, "missing" reasons, "clips" the single values.
+
+    Raises:
+        ValueError: no clip to measure, or weights given by path are wrong.
+    """
+    records = choose_records(read_manifest(options.data), options.split, options.max_clips)
+    network = (landmarks or load_landmark_net()).eval()
+    judges = Judges(
+        points=lambda frames: find_points(network, frames),
+        inception=load_fid_features(options.inception),
+        lip_sync=load_lip_sync_scorer(options.syncnet),
+    )
+    renderer = model.renderer(identity or model.default_identity(), runtime=options.runtime)
+    renderer.warm_up()
+    wire = options.wire
+    report: dict[str, Any] = {
+        "weights": {"name": model.info.name, "sha256": model.info.weights_sha256, "code": model.info.code_version},
+        "resolution_px": model.info.resolution_px,
+        "runtime": renderer.runtime,
+        "through_wire": None if wire is None else {**asdict(wire), "style_hz": float(wire.style_hz)},
+        "landmarks": "talkface landmark network, pixels of a 256 px crop, mean points of both sets laid on one another",
+        "num_clips": len(records),
+        "modes": {},
+        "missing": {},
+        "clips": [],
+    }
+    reference = _reference_styles(model, options.data, records) if Mode.REFERENCE in options.modes else {}
+    rows: list[list[NDArray[np.uint8]]] = []
+    for mode in options.modes:
+        began = time.monotonic()
+        summary, drawn = _evaluate_mode(model, renderer, records, mode, options, judges, network, reference, report)
+        summary["seconds"] = time.monotonic() - began
+        report["modes"][str(mode)] = summary
+        rows.append(drawn)
+        shown = "  ".join(f"{k} {_number(summary.get(k))}" for k in TABLE_ONE)
+        log(f"{mode:<10}{shown}  sharpness {_number(summary['sharpness_face'])}")
+    if options.pictures is not None:
+        truth = [read_clip(options.data, r) for r in records[: options.num_videos]]
+        options.pictures.mkdir(parents=True, exist_ok=True)
+        write_side_by_side(options.pictures, truth, rows, [str(m) for m in options.modes])
+        write_contact_sheet(options.pictures / "contact_sheet.png", truth, rows)
+        log(f"side-by-side videos and contact_sheet.png are in {options.pictures}")
+    return report
+
+
+def _evaluate_mode(
+    model: TalkfaceModel,
+    renderer: Any,
+    records: Sequence[ClipRecord],
+    mode: Mode,
+    options: EvaluateOptions,
+    judges: Judges,
+    network: LandmarkNet,
+    reference: dict[str, NDArray[np.float32]],
+    report: dict[str, Any],
+) -> tuple[dict[str, float | None], list[NDArray[np.uint8]]]:
+    """Means of one mode, and the first drawn clips for pictures."""
+    bits = StyleBits()
+    own = OwnFeatureScores(lambda frames: own_features(network, frames))
+    real_statistics, fake_statistics = FeatureStatistics(), FeatureStatistics()
+    single: list[Measured] = []
+    kept: list[NDArray[np.uint8]] = []
+    for record in records:
+        clip = read_clip(options.data, record)
+        drawn = draw_clip(
+            renderer, model, clip, mode, wire=options.wire, reference=reference.get(record.name), bits=bits
+        )
+        measured, real, fake = measure_clip(clip, drawn, judges)
+        if len(kept) < options.num_videos:
+            kept.append(drawn)
+        own.update(real, fake)
+        if not isinstance(judges.inception, Unavailable):
+            for part_real, part_fake in zip(real.split(16), fake.split(16), strict=True):
+                real_statistics.update(judges.inception(part_real))
+                fake_statistics.update(judges.inception(part_fake))
+        single.append(measured)
+        report["clips"].append({"clip": record.name, "mode": str(mode), **measured.values})
+        report["missing"] |= measured.missing
+    summary = {name: _mean([m.values[name] for m in single]) for name in single[0].values}
+    summary |= own.compute()
+    if isinstance(judges.inception, Unavailable):
+        summary["fid"] = None
+        report["missing"]["fid"] = judges.inception.reason
+    else:
+        summary["fid"] = frechet_distance(real_statistics, fake_statistics)
+    if bits.seconds > 0:
+        summary |= {f"style_{layer}_kbps": value for layer, value in bits.kbps().items()}
+    return summary, kept
+
+
+def choose_records(records: Sequence[ClipRecord], split: str | None, max_clips: int) -> list[ClipRecord]:
+    """Clips to measure.
+
+    Raises:
+        ValueError: none of that split.
+    """
+    wanted = split if split is not None else ("val" if any(r.split == "val" for r in records) else None)
+    chosen = [r for r in records if (wanted is None or r.split == wanted) and r.num_frames > 1]
+    if not chosen:
+        there = ", ".join(sorted({r.split for r in records}))
+        raise ValueError(f"no clip of split {wanted!r} to evaluate; there are {there}: --split")
+    return chosen[:max_clips] if max_clips else chosen
+
+
+def _reference_styles(
+    model: TalkfaceModel, data: Path, records: Sequence[ClipRecord]
+) -> dict[str, NDArray[np.float32]]:
+    """For each clip the style of another one: of the same person where there is one."""
+    styles: dict[str, NDArray[np.float32]] = {}
+    for i, record in enumerate(records):
+        others = [r for r in (*records[i + 1 :], *records[:i]) if r.person == record.person] or [
+            *records[i + 1 :],
+            *records[:i],
+        ]
+        other = others[0] if others else record
+        if other.name not in styles:
+            styles[other.name] = clip_style(model, read_clip(data, other))
+        styles[f"of {record.name}"] = styles[other.name]
+    return {r.name: styles[f"of {r.name}"] for r in records}
+
+
+@torch.inference_mode()
+def find_points(network: LandmarkNet, frames: Tensor, chunk: int = 32) -> Tensor:
+    """[T, 3, R, R] in [0, 1] to [T, 68, 2] pixels, by the measuring network on the whole crop."""
+    side = frames.shape[-1]
+    parts = [network(_for_network(part)).points for part in frames.split(chunk)]
+    return (torch.cat(parts) + 1) * (side / 2)
+
+
+@torch.inference_mode()
+def own_features(network: LandmarkNet, frames: Tensor, chunk: int = 32) -> Tensor:
+    """[T, 3, R, R] to [T, C]: means of the landmark network's three deepest maps."""
+    parts = []
+    for part in frames.split(chunk):
+        maps = network.encode(_for_network(part))
+        parts.append(torch.cat([m.mean(dim=(2, 3)) for m in maps[2:]], dim=1))
+    return torch.cat(parts)
+
+
+def _for_network(frames: Tensor) -> Tensor:
+    mode = "area" if frames.shape[-1] > CROP_PX else "bilinear"
+    return torch.nn.functional.interpolate(frames * 2 - 1, size=(CROP_PX, CROP_PX), mode=mode)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None and np.isfinite(v)]
+    return float(np.mean(known)) if known else None
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """As JSON, in one step."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(report, indent=1) + "\n")
+    partial.replace(path)

@@ -1,0 +1,196 @@
+"""Draw a prepared clip with a face model through the interface that a call uses, and measure what came out.
+
+Shapes: T frames, R resolution, V style values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from talkface_core.face_finder import FaceBox
+from talkface_core.face_model import TalkfaceModel
+from talkface_core.interfaces import BASE_STYLE_VALUES, FaceRenderer
+from talkface_core.metrics import (
+    FACE_POINTS,
+    MOUTH_POINTS,
+    StyleBits,
+    Unavailable,
+    background_flicker,
+    box_around,
+    frames_to_unit,
+    high_band_ratio,
+    landmark_distance,
+    ms_ssim,
+    psnr,
+    ssim,
+    static_background_mask,
+)
+from talkface_core.metrics.inception import FidFeatures
+from talkface_core.metrics.lip_sync_error import LipSyncScorer, syncnet_crop
+from talkface_core.tracking import TrackedFace
+from training.clip_format import Clip
+from training.clip_store import resize_frames
+from training.sampler import audio_window
+from training.through_wire import WireSettings, sound_through_opus, style_through_codec
+
+
+class Mode(StrEnum):
+    """What drives the face."""
+
+    LIVE = "live"
+    """Self-reenactment: the clip's own picture and sound."""
+    BASE = "base"
+    """As live, without the lips layer."""
+    AUDIO = "audio"
+    """Sound alone."""
+    REFERENCE = "reference"
+    """Sound, and the style of another clip (the paper's reference video)."""
+
+
+class StoredPoints:
+    """A follower that reads the points that preparing has stored."""
+
+    def __init__(self, points: NDArray[np.float32]) -> None:
+        self._points = iter(points)
+
+    def update(self, frame: NDArray[np.uint8]) -> TrackedFace | None:
+        points = next(self._points)
+        low, high = points.min(0), points.max(0)
+        width, height = (high - low).tolist()
+        return TrackedFace(points, points, FaceBox(float(low[0]), float(low[1]), width, height, 1.0), is_new=False)
+
+
+PointFinder = Callable[[Tensor], Tensor]
+"""[T, 3, R, R] in [0, 1] to [T, 68, 2] pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Networks that measure; what is missing says why."""
+
+    points: PointFinder
+    inception: FidFeatures | Unavailable
+    lip_sync: LipSyncScorer | Unavailable
+
+
+@dataclass(slots=True)
+class Measured:
+    """Numbers of one clip; None where a metric does not apply, with the reason in `missing`."""
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def clip_style(model: TalkfaceModel, clip: Clip) -> NDArray[np.float32]:
+    """[T, V] style values of a clip's own picture, before quantisation."""
+    encoder = model.style_encoder(StoredPoints(clip.points))
+    values = [encoder.encode_frame(frame) for frame in clip.frames]
+    return np.stack([v for v in values if v is not None])
+
+
+def fit_length(track: NDArray[np.float32], num_frames: int) -> NDArray[np.float32]:
+    """[T, V] played back and forth until it is long enough, so that nothing jumps."""
+    there_and_back = np.concatenate([track, track[-2:0:-1]]) if len(track) > 2 else track
+    return np.resize(there_and_back, (num_frames, track.shape[1]))
+
+
+def draw_clip(
+    renderer: FaceRenderer,
+    model: TalkfaceModel,
+    clip: Clip,
+    mode: Mode,
+    *,
+    wire: WireSettings | None,
+    reference: NDArray[np.float32] | None = None,
+    samples: NDArray[np.int16] | None = None,
+    bits: StyleBits | None = None,
+) -> NDArray[np.uint8]:
+    """Draw every frame of a clip.
+
+    Args:
+        wire: send sound and style through their codecs; None draws from the originals.
+        reference: [T', V] style of another video, for Mode.REFERENCE.
+        samples: other sound than the clip's own.
+        bits: counts style payloads.
+
+    Returns:
+        [T, R, R, 3] uint8
+    """
+    sound = clip.samples if samples is None else samples
+    style: NDArray[np.float32] | None = None
+    if mode in (Mode.LIVE, Mode.BASE):
+        style = clip_style(model, clip)
+    elif mode is Mode.REFERENCE:
+        if reference is None:
+            raise ValueError("mode reference needs a style track of another clip")
+        style = fit_length(reference, len(clip.frames))
+    if style is not None and mode is not Mode.LIVE:
+        style = style.copy()
+        style[:, BASE_STYLE_VALUES:] = 0
+    if wire is not None:
+        sound = sound_through_opus(sound, wire)
+        style = style_through_codec(model, style, wire, bits) if style is not None else None
+        if style is not None and mode is not Mode.LIVE:
+            style[:, BASE_STYLE_VALUES:] = 0
+    windows = (audio_window(sound, t) for t in range(len(clip.frames)))
+    return np.stack(
+        [
+            renderer.render(window.astype(np.float32) / np.float32(32768), None if style is None else style[t])
+            for t, window in enumerate(windows)
+        ]
+    )
+
+
+@torch.inference_mode()
+def measure_clip(clip: Clip, drawn: NDArray[np.uint8], judges: Judges) -> tuple[Measured, Tensor, Tensor]:
+    """All metrics of one drawn clip against the true one at the drawn resolution.
+
+    Returns:
+        numbers, and both clips as [T, 3, R, R] in [0, 1] for metrics over many clips.
+    """
+    real = frames_to_unit(resize_frames(clip.frames, drawn.shape[1]))
+    fake = frames_to_unit(drawn)
+    result = Measured()
+    values = result.values
+    values["ssim"] = float(ssim(real, fake).mean())
+    values["psnr_db"] = float(psnr(real, fake).mean())
+    if drawn.shape[1] > 160:
+        values["ms_ssim"] = float(ms_ssim(real, fake).mean())
+    else:
+        values["ms_ssim"] = None
+        result.missing["ms_ssim"] = "frames below 161 pixels have no five scales"
+    real_points, fake_points = judges.points(real), judges.points(fake)
+    # 256 px is the reference size of every landmark distance here, whatever is drawn.
+    scale = 256 / drawn.shape[1]
+    values["lmd_mouth"] = float(landmark_distance(real_points, fake_points, MOUTH_POINTS).mean()) * scale
+    values["lmd_face"] = float(landmark_distance(real_points, fake_points, FACE_POINTS).mean()) * scale
+    for name, indices in (("face", FACE_POINTS), ("mouth", MOUTH_POINTS)):
+        box = box_around(real_points, indices, drawn.shape[1])
+        values[f"sharpness_{name}"] = high_band_ratio(real, fake, box)
+    mask = static_background_mask(real, real_points)
+    values["flicker"] = background_flicker(fake, mask)
+    values["flicker_of_original"] = background_flicker(real, mask)
+    if values["flicker"] is None:
+        result.missing["flicker"] = "the crop shows no static background"
+    _measure_lip_sync(clip, fake, real_points, judges, result)
+    return result, real, fake
+
+
+def _measure_lip_sync(clip: Clip, fake: Tensor, points: Tensor, judges: Judges, result: Measured) -> None:
+    """LSE-D and LSE-C with SyncNet's weights, or the reason why not."""
+    result.values["lse_d"] = result.values["lse_c"] = None
+    if isinstance(judges.lip_sync, Unavailable):
+        result.missing["lse_d"] = result.missing["lse_c"] = judges.lip_sync.reason
+        return
+    if not clip.has_sound or len(fake) < 7:
+        result.missing["lse_d"] = result.missing["lse_c"] = "the clip has no sound or is shorter than 7 frames"
+        return
+    score = judges.lip_sync.score(syncnet_crop(fake, points), clip.samples)
+    result.values["lse_d"], result.values["lse_c"] = score.distance, score.confidence

@@ -1,0 +1,125 @@
+"""A run's averaged weights to the face model that a call loads, with style tables fitted to the data and an identity.
+
+Style values are divided by their deviation on the training clips, so that the wire's step is in units of sigma.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from talkface_core.errors import WeightsError
+from talkface_core.interfaces import FaceIdentity
+from talkface_core.style_quantiser import STEP_DENOMINATOR
+from talkface_core.style_tables import fit_style_tables
+from talkface_core.style_track import StyleTrack
+from talkface_core.weights import FaceWeights, save_face_weights
+from training.checkpoint import latest_checkpoint, load_checkpoint
+from training.clip_format import Clip, read_clip, read_manifest
+from training.config import ModelConfig, TrainConfig
+from training.config_values import from_dict
+from training.networks import TrainNetworks, to_pictures
+from training.reconstruct import raw_style_values
+from training.state import fill_module
+
+STYLE_HZ = Fraction(25, 3)
+"""Style vectors per second that the tables are fitted to: one per 120 ms, as the default preset sends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What the command line says."""
+
+    run: Path
+    """The run's folder."""
+    data: Path
+    """Prepared folder that the run trained on."""
+    out: Path
+    """Folder to write the weights to."""
+    name: str = "talkface"
+    person: str | None = None
+    """Whose identity comes with the weights; None: the first person of the run."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """Licence, data, command: (key, text)."""
+    max_clips: int = 60
+    """Clips from which style statistics are taken."""
+
+
+def load_run(run: Path) -> tuple[TrainConfig, TrainNetworks, list[str]]:
+    """Config, averaged networks and persons of a run.
+
+    Raises:
+        WeightsError: the folder holds no run.
+    """
+    path = latest_checkpoint(run / "checkpoints")
+    if path is None or not (run / "config.json").is_file():
+        raise WeightsError(f"{run}: holds no finished checkpoint of a run; give the folder that training wrote")
+    checkpoint = load_checkpoint(path)
+    config = from_dict(json.loads((run / "config.json").read_text()))
+    if ModelConfig(**checkpoint.meta["model"]) != config.model:
+        raise WeightsError(f"{run}: config.json and {path.name} hold different models; train to a new folder")
+    persons = [str(p) for p in checkpoint.meta["persons"]]
+    networks = TrainNetworks(config, len(persons))
+    networks.discriminator = networks.mouth_discriminator = None
+    own = {n.removeprefix("ema/"): t for n, t in checkpoint.tensors.items() if n.startswith("ema/")}
+    fill_module(networks, own, f"{path}: ema")
+    return config, networks.eval().requires_grad_(False), persons
+
+
+def export_run(options: ExportOptions) -> str:
+    """Write the face model; returns its sha256.
+
+    Besides the weights, `reference_style.safetensors` gets the style of one training clip of the person: what drives
+    head and eyes when nothing is captured.
+
+    Raises:
+        WeightsError, ValueError: run, data or person do not fit.
+    """
+    _, networks, persons = load_run(options.run)
+    person = options.person or persons[0]
+    if person not in persons:
+        raise ValueError(f"--person {person!r} is not in the run; there are {', '.join(persons)}")
+    records = [r for r in read_manifest(options.data) if r.split == "train" and r.has_sound and r.num_frames > 50]
+    records = [r for r in records if r.person == person] or records
+    if not records:
+        raise ValueError(f"{options.data} holds no training clip with sound to take style statistics from")
+    clips = [read_clip(options.data, r) for r in records[:: max(1, len(records) // options.max_clips)]]
+    tracks = [raw_style_values(networks, clip).numpy() for clip in clips]
+    scale = np.concatenate(tracks).std(axis=0).clip(1e-3).astype(np.float32)
+    networks.faces.style_scale.copy_(torch.from_numpy(scale))
+    # The quantiser's step of training, in the new unit, is what the networks are used to.
+    steps = (networks.quantiser.steps.numpy() / scale * STEP_DENOMINATOR).round().clip(8, 8 * STEP_DENOMINATOR)
+    sigma_tracks = [(t / scale).astype(np.float32) for t in tracks]
+    tables = fit_style_tables(
+        [at_rate(t) for t in sigma_tracks],
+        steps_64ths=tuple(int(s) for s in steps),
+        refresh_every=max(1, round(STYLE_HZ)),
+        lips_share=1.0 - 1e-3,
+    )
+    identity = _identity(networks, persons.index(person), clips[0])
+    weights = FaceWeights(
+        name=options.name, networks=networks.faces, tables=tables, identity=identity, notes=dict(options.notes)
+    )
+    digest = save_face_weights(options.out, weights)
+    liveliest = max(sigma_tracks, key=lambda t: float(np.abs(np.diff(t, axis=0)).mean()) if len(t) > 1 else 0.0)
+    StyleTrack(liveliest, Fraction(25)).save(options.out / "reference_style.safetensors")
+    return digest
+
+
+def at_rate(track: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[T, V] at 25 per second to the rate at which style is sent."""
+    interval = float(Fraction(25) / STYLE_HZ)
+    return track[np.arange(0, len(track), interval).astype(int)]
+
+
+@torch.inference_mode()
+def _identity(networks: TrainNetworks, person: int, clip: Clip) -> FaceIdentity:
+    first = to_pictures(torch.from_numpy(clip.frames[:1].copy()).permute(0, 3, 1, 2))
+    z, offsets = networks.identities(torch.tensor([person]), first)
+    return FaceIdentity(z[0].numpy().copy(), None if offsets is None else offsets[0].numpy().copy())

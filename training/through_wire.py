@@ -1,0 +1,102 @@
+"""Sound and style as the far end has them: real Opus packets, real style payloads, no network in between.
+
+Style is coded once per style block, decoded, and interpolated to 25 frames/s, as the receiver does.
+
+Shapes: T frames, V style values, S samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkface_core.interfaces import FaceModel
+from talkface_core.metrics.style_bits import StyleBits
+from talkface_core.resample import resample
+
+FRAME_RATE = Fraction(25)
+AUDIO_RATE_HZ = 16_000
+OPUS_RATE_HZ = 48_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireSettings:
+    """What of a preset shapes sound and style."""
+
+    name: str
+    bitrate_bps: int
+    packet_ms: int
+    style_hz: Fraction
+    """Style blocks per second."""
+    refresh_every: int
+    """Blocks between absolute payloads: one second."""
+
+    @classmethod
+    def of(cls, name: str, bitrate_bps: int, packet_ms: int, style_hz: Fraction) -> WireSettings:
+        """With a refresh each second, as a call has."""
+        return cls(
+            name=name,
+            bitrate_bps=bitrate_bps,
+            packet_ms=packet_ms,
+            style_hz=style_hz,
+            refresh_every=max(1, round(style_hz)),
+        )
+
+
+def sound_through_opus(samples: NDArray[np.int16], wire: WireSettings) -> NDArray[np.int16]:
+    """[S] 16 kHz through the encoder at the preset's rate and the decoder; the codec's own delay stays.
+
+    Raises:
+        talkface_core.opus.OpusError: there is no libopus here.
+    """
+    from talkface_core.opus import OpusDecoder, OpusEncoder
+
+    wide = resample(samples.astype(np.float32) / np.float32(32768), AUDIO_RATE_HZ, OPUS_RATE_HZ)
+    pcm = (wide.clip(-1, 1) * 32767).round().astype(np.int16)
+    with OpusEncoder(wire.bitrate_bps, wire.packet_ms) as encoder, OpusDecoder(OPUS_RATE_HZ) as decoder:
+        step = encoder.samples_per_packet
+        padded = np.pad(pcm, (0, -len(pcm) % step))
+        heard = np.concatenate(
+            [decoder.decode(encoder.encode(padded[i : i + step])) for i in range(0, len(padded), step)]
+        )
+    narrow = resample(heard.astype(np.float32) / np.float32(32768), OPUS_RATE_HZ, AUDIO_RATE_HZ)[: len(samples)]
+    result: NDArray[np.int16] = (narrow.clip(-1, 1) * 32767).round().astype(np.int16)
+    return np.pad(result, (0, len(samples) - len(result)))
+
+
+def style_through_codec(
+    model: FaceModel, values: NDArray[np.float32], wire: WireSettings, bits: StyleBits | None = None
+) -> NDArray[np.float32]:
+    """[T, V] values to payloads and back, at the preset's style rate.
+
+    Args:
+        bits: counts the payloads, with and without the lips layer.
+
+    Returns:
+        [T, V] decoded and interpolated to every frame.
+    """
+    encoder, base_only, decoder = model.payload_encoder(), model.payload_encoder(), model.payload_decoder()
+    interval = FRAME_RATE / wire.style_hz  # frames between blocks
+    times = np.arange(0, len(values), float(interval))
+    decoded: list[NDArray[np.float32]] = []
+    for number, time in enumerate(times):
+        # The block carries the newest frame at its packet's time.
+        sample = values[int(time)]
+        refresh = number % wire.refresh_every == 0
+        payload = encoder.encode(sample, refresh=refresh, with_lips=True)
+        if bits is not None:
+            base = base_only.encode(sample, refresh=refresh, with_lips=False)
+            bits.add(base, payload, float(1 / wire.style_hz))
+        result = decoder.decode(payload, is_contiguous=True)
+        decoded.append(decoded[-1] if result is None else result)
+    frames = np.arange(len(values))
+    columns = [np.interp(frames, times, column) for column in np.stack(decoded).T]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+AudioPath = Callable[[NDArray[np.int16]], NDArray[np.int16]]
+"""What happens to the sound before it is drawn."""
