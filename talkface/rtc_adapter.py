@@ -36,6 +36,7 @@ from talkface.rtc_stun import (
     CONSENT_DELAYS_S,
     CONSENT_TIMEOUT_S,
     PacedTransaction,
+    keep_consent,
 )
 from talkface.wire_meter import IPV4_TCP_BYTES, IPV4_UDP_BYTES, IPV6_UDP_BYTES, LinkTap
 
@@ -63,6 +64,9 @@ _REQUIRED: dict[Feature, tuple[tuple[Any, str], ...]] = {
     Feature.SOCKETS: (
         (ice.Connection, "get_component_candidates"),
         (ice.Connection, "_nominated"),
+        (ice.Connection, "_query_consent_task"),
+        (ice.Connection, "build_request"),
+        (ice.Connection.connect, "query_consent"),
         (ice.Connection, "_queue"),
         (ice.Connection.get_component_candidates, "StunProtocol"),
         (ice.StunProtocol, "send_data"),
@@ -286,7 +290,25 @@ def prepare_sockets(transceiver: RTCRtpTransceiver, context: SocketContext) -> N
         finally:
             _context.reset(token)
 
+    async def check_consent() -> bool:
+        is_answered = False
+        for pair in list(connection._nominated.values()):
+            key = (connection.remote_password or "").encode()
+            request = connection.build_request(pair, nominate=False)
+            try:
+                await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
+                is_answered = True
+            except stun.TransactionError:
+                pass
+        return is_answered
+
+    async def query_consent() -> None:
+        await keep_consent(check_consent)
+        connection._query_consent_task = None  # close() would wait for this very task
+        await connection.close()
+
     connection.get_component_candidates = get_component_candidates  # type: ignore[method-assign]
+    connection.query_consent = query_consent  # type: ignore[method-assign]
 
 
 # --- DTLS, SRTP and RTCP ---------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 AUDIO_SILENCE_US = 3_000_000
 """A peer that speaks sends something every 400 ms (a browser in silence: 1.2 s); after this long the path is lost."""
 SILENCE_US = 12_000_000
-"""A peer that only listens answers a consent check every 4..6 s."""
+"""A peer that only listens reports every 5 s, and consent is asked for and given every 10 s."""
 MOVED_SILENCE_US = 1_000_000
 """Silence that is taken for a loss when an address of this machine is gone too (Wi-Fi to LTE)."""
 CLOSED_GRACE_S = 1.0

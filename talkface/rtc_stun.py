@@ -1,14 +1,16 @@
-"""STUN requests on a schedule that suits long and lossy paths (RFC 8489 section 6.2.1, RFC 7675).
+"""STUN requests on a schedule that suits long, lossy and expensive paths (RFC 8489 section 6.2.1, RFC 7675).
 
 aioice gives a consent check one try and 0.5 s, which ends a healthy call on a path with a round trip above that, and
 doubles the wait between connectivity checks up to 32 s, which is how long a path that comes back can go unnoticed.
+Consent is asked for every 10 s where the RFC says 5: it saves 0.17 kbps each way, and still expires after 30 s.
 Only public names of aioice are used here; `rtc_adapter` puts it in place.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from aioice import stun
@@ -19,6 +21,12 @@ CHECK_TIMEOUT_S = 30.0
 CONSENT_DELAYS_S = (1.5, 10.0)
 """A consent check (RFC 7675) is repeated once: two losses in a row are needed to miss one."""
 CONSENT_TIMEOUT_S = 4.5
+CONSENT_INTERVAL_S = 10.0
+"""Between two consent checks, spread by a fifth to either side."""
+CONSENT_RETRY_S = 2.0
+"""After one that failed."""
+CONSENT_EXPIRY_S = 30.0
+"""RFC 7675 section 5.1: without an answer for this long nothing more may be sent."""
 
 
 class StunSender(Protocol):
@@ -63,3 +71,20 @@ class PacedTransaction:
             self._sender.send_stun(self._request, self._addr)
             await asyncio.sleep(delays_s[min(index, len(delays_s) - 1)])
             index += 1
+
+
+async def keep_consent(check: Callable[[], Awaitable[bool]]) -> None:
+    """Ask for consent again and again with `check`, which says whether the far end has answered.
+
+    Returns:
+        When consent has expired.
+    """
+    loop = asyncio.get_running_loop()
+    answered_s = loop.time()
+    pause_s = CONSENT_INTERVAL_S
+    while loop.time() - answered_s < CONSENT_EXPIRY_S:
+        await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
+        if await check():
+            answered_s, pause_s = loop.time(), CONSENT_INTERVAL_S
+        else:
+            pause_s = CONSENT_RETRY_S

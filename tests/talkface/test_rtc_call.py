@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aioice import ice
 
 from protocol.errors import WrongSecretError
 from protocol.interfaces import PacketCost, ReceivedPacket
 from protocol.signalling_client import SignallingClient
 from protocol.signalling_server import SignallingServer
+from talkface import rtc_stun
 from talkface.relay import Relay, RelaySettings
 from talkface.relay_control import RelayControl, RelayedSignalling
 from talkface.rtc_call import CallState, RtcCall, Signalling
@@ -131,9 +131,10 @@ def test_a_lost_link_is_replaced_and_the_old_one_closed(lab: LinkLab, speech_pac
 def test_a_round_trip_of_two_seconds_connects_and_stays(
     lab: LinkLab, speech_packets: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Consent checks follow each other closely, so that aioice would end the call within 5 s (6 failures) if the round
-    # trip were too long for them.
-    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.2)
+    # Consent checks follow each other closely and expire early: if the round trip were too long for them, the call
+    # would end while this test looks on.
+    monkeypatch.setattr(rtc_stun, "CONSENT_INTERVAL_S", 0.2)
+    monkeypatch.setattr(rtc_stun, "CONSENT_EXPIRY_S", 3.0)
     slow = RelaySettings(delay_ms=1000)
 
     async def run() -> tuple[End, End]:

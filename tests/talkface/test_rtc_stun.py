@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from aioice import stun
 
-from talkface.rtc_stun import CHECK_DELAYS_S, CHECK_TIMEOUT_S, CONSENT_DELAYS_S, CONSENT_TIMEOUT_S, PacedTransaction
+from talkface import rtc_stun
+from talkface.rtc_stun import (
+    CHECK_DELAYS_S,
+    CHECK_TIMEOUT_S,
+    CONSENT_DELAYS_S,
+    CONSENT_EXPIRY_S,
+    CONSENT_INTERVAL_S,
+    CONSENT_TIMEOUT_S,
+    PacedTransaction,
+    keep_consent,
+)
 
 
 class FakeSocket:
@@ -67,3 +77,26 @@ def test_consent_survives_a_round_trip_of_two_seconds() -> None:
     assert 2.0 + CONSENT_DELAYS_S[0] < CONSENT_TIMEOUT_S
     assert CHECK_TIMEOUT_S > 10
     assert max(CHECK_DELAYS_S) <= 1.0, "after a blackout the next check leaves within a second"
+
+
+def test_consent_expires_only_when_every_check_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtc_stun, "CONSENT_INTERVAL_S", 0.02)
+    monkeypatch.setattr(rtc_stun, "CONSENT_RETRY_S", 0.01)
+    monkeypatch.setattr(rtc_stun, "CONSENT_EXPIRY_S", 0.2)
+    checks: list[bool] = []
+
+    async def check() -> bool:
+        checks.append(len(checks) % 3 == 2 and len(checks) < 30)  # two of three are lost, then all
+        return checks[-1]
+
+    async def run() -> None:
+        async with asyncio.timeout(10):
+            await keep_consent(check)
+
+    asyncio.run(run())
+    assert len(checks) > 30
+    assert sum(checks) == 10
+
+
+def test_there_is_time_for_several_checks_before_consent_expires() -> None:
+    assert CONSENT_INTERVAL_S * 1.2 + 3 * CONSENT_TIMEOUT_S < CONSENT_EXPIRY_S
