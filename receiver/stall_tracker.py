@@ -1,8 +1,9 @@
 """The longest stretch in which nothing was played or shown that deserves the name.
 
 A hole in the sound counts as concealed for `MAX_CONCEALED_MS`; by then libopus has faded to noise (measured on
-speech at 8 kbps, median after 20, 40, ... ms: -1, -4, -8, -16, -26, -38 dB) and the rest of the hole is a stall. Only missing packets make a hole: when the sender was silent (its gate closed and the packet
-that says so was lost) the sequence numbers of the next packet show it, so the verdict falls when a hole ends.
+speech at 8 kbps, median after 20, 40, ... ms: -1, -4, -8, -16, -26, -38 dB) and the rest of the hole is a stall.
+Only missing packets make a hole: when the sender was silent (its gate closed and the packet that says so was lost)
+the sequence numbers of the next packet show it, so the verdict falls when a hole ends.
 """
 
 from __future__ import annotations

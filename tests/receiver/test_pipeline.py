@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from receiver.frame_scheduler import FrameJob
 from receiver.pipeline import ReceivingPipeline
 from receiver.render_worker import DrawnFrame
+from talkface_core.face_model import load_face_model
 
 RENDER_US = 25_000
 MARGIN_US = 60_000
@@ -22,11 +23,12 @@ MARGIN_US = 60_000
 class PipelineBench:
     """A pipeline with a renderer that takes simulated time, run tick by tick."""
 
-    def __init__(self, kit: ModuleType, render_us: int = RENDER_US, idle_track: Any = None) -> None:
+    def __init__(self, kit: ModuleType, render_us: int = RENDER_US, idle_track: Any = None, model: Any = None) -> None:
         self.kit = kit
         self.clock = kit.FakeClock()
-        model = kit.ChartModel()
-        self.renderer = model.renderer(kit.FaceIdentity(z=np.full(8, 50, np.float32)))
+        model = model or kit.ChartModel()
+        z = np.full(model.info.latent_dim, 50 if model.info.name == "chart" else 0, np.float32)
+        self.renderer = model.renderer(kit.FaceIdentity(z=z), runtime="torch-cpu")
         self.render_us = render_us
         self.jobs: list[FrameJob] = []
         self.finished: list[tuple[int, DrawnFrame]] = []
@@ -191,3 +193,26 @@ def test_nothing_happens_before_the_first_packet(make_bench: Callable[..., Pipel
     assert bench.pipeline.tick(bench.clock.now_us) is None
     assert bench.expected() == 0
     bench.pipeline.close()
+
+
+def test_real_model_draws_a_whole_call(
+    kit: ModuleType, make_bench: Callable[..., PipelineBench], speech_packets: list[bytes]
+) -> None:
+    """The tiny face model and the real style codec, with loss: the path that a shipped face takes."""
+    model = load_face_model("tiny")
+    encoder = model.payload_encoder()
+    waves = [np.sin(index / 8 + np.arange(16)).astype(np.float32) for index in range(60)]
+    payloads = [encoder.encode(wave, refresh=index % 17 == 0, with_lips=True) for index, wave in enumerate(waves)]
+    bench = make_bench(model=model)
+    stream = kit.Stream(speech_packets, style=lambda index: payloads[index])
+    bench.run(stream.arrivals(60, lost=lambda index: index in (20, 21)))
+    assert len(bench.frames) >= 0.99 * bench.expected() > 85
+    assert bench.pipeline.style_receiver.counters.decoded >= 50
+    for job in bench.jobs[5:28]:
+        assert job.style is not None
+        position = job.samples / 2_880
+        expected = np.sin((position - 1) / 8 + np.arange(16))
+        assert np.abs(job.style - expected).max() < 0.5
+    pictures = np.stack([frame.image for _, frame in bench.frames])
+    assert pictures.shape[1:] == (64, 64, 3)
+    assert pictures.std(axis=0).max() > 1.0
