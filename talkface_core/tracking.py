@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkface_core.alignment import box_square, cut_tensor, pixels_to_tensor
-from talkface_core.face_finder import FaceBox, FaceFinder, check_picture
+from talkface_core.face_finder import FaceBox, FaceFinder, check_picture, keep_separate
 from talkface_core.landmark_runtime import LandmarkRunner
 from talkface_core.landmarks import CROP_PX, Framing, load_landmark_net
 
@@ -162,6 +162,11 @@ class FaceTracker:
         """A whole clip from fresh state: one entry per frame."""
         self.reset()
         return [self.update(frame) for frame in frames]
+
+    def all_faces(self, frame: NDArray[np.uint8]) -> list[FaceBox]:
+        """Every face in a picture that the landmark network confirms, best first; the followed face is not touched."""
+        measured = [self._measure(frame, box, MIN_ACCEPT_SCORE) for box in self._finder.find(frame)]
+        return keep_separate([found[1] for found in measured if found is not None])
 
     def _search(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], FaceBox] | None:
         """Find a face anew: the largest sure one, or the one nearest to where it was lost."""

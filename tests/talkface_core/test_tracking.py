@@ -161,3 +161,14 @@ def test_one_euro_step_response_matches_the_first_order_filter() -> None:
 def test_one_euro_refuses_a_rate_of_zero() -> None:
     with pytest.raises(ValueError, match="frame_rate"):
         OneEuroFilter(0.0, min_cutoff_hz=1, speed_gain=1)
+
+
+def test_all_faces_are_measured_without_touching_the_followed_one() -> None:
+    track, _ = tracker()
+    track.update(scene(100))
+    (box,) = track.all_faces(scene(220))
+    assert box.centre == pytest.approx((220, 120), abs=1.5)
+    assert track.all_faces(scene(None)) == []
+    followed = track.update(scene(102))
+    assert followed is not None
+    assert not followed.is_new
