@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from talkface import cli_call, cli_doctor, cli_evaluate, cli_loopback, cli_prepare, cli_train
+from talkface import cli_call, cli_doctor, cli_edit, cli_evaluate, cli_loopback, cli_prepare, cli_train, cli_weights
 from talkface.cli_signal import signal_command
 from talkface.errors import UserError
 
@@ -48,6 +48,8 @@ cli_doctor.register(app)
 cli_prepare.register(app)
 cli_train.register(app)
 cli_evaluate.register(app)
+cli_edit.register(app)
+cli_weights.register(app)
 
 
 def main() -> None:

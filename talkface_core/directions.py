@@ -39,6 +39,11 @@ class Semantic(Enum):
     """Turned to the picture's left, then to its right."""
 
 
+MIN_CHANGE = {Semantic.MOUTH: 0.08, Semantic.EYES: 0.05, Semantic.HEAD: 0.06}
+"""Least difference within a pair, in the measures' own units: standard deviations alone would find blinks in the noise
+of eyes that never close."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaceMeasures:
     """What 68 points say about each frame; all without unit, in the size of the face. Each field is [T]."""
@@ -116,7 +121,8 @@ def find_pairs(
         possibly fewer than asked, possibly none: then the video does not show that thing changing alone.
     """
     measures = measure_faces(points)
-    wanted = _standardised(measures.of(semantic)[:, None])[:, 0]
+    change = measures.of(semantic)
+    wanted = _standardised(change[:, None])[:, 0]
     others = _standardised(measures.others(semantic))
     # Both ends of the range, as many as are worth comparing.
     num_ends = min(max(4 * num_pairs, 40), len(wanted) // 2)
@@ -124,7 +130,8 @@ def find_pairs(
     lows, highs = order[:num_ends], order[len(order) - num_ends :]
     contrast = wanted[highs][None, :] - wanted[lows][:, None]  # [low, high]
     distance = np.sqrt(np.square(others[lows][:, None] - others[highs][None]).mean(2))
-    usable = (contrast >= min_contrast) & (distance <= max_distance)
+    is_large = change[highs][None, :] - change[lows][:, None] >= MIN_CHANGE[semantic]
+    usable = is_large & (contrast >= min_contrast) & (distance <= max_distance)
     quality = np.where(usable, contrast - 2 * distance, -np.inf)
     pairs: list[FramePair] = []
     while len(pairs) < num_pairs and quality.size and np.isfinite(quality.max()):
