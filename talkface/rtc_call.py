@@ -158,7 +158,8 @@ class RtcCall:
             self._generation = event.generation
             self._descriptions = asyncio.Queue(4)
             self._cancel_attempt()
-            self._show(CallState.INTERRUPTED if self.link else CallState.CONNECTING)
+            if not self._is_alive(self._clock.now_us()):
+                self._show(CallState.INTERRUPTED if self.link else CallState.CONNECTING)
             self._attempt = asyncio.ensure_future(self._negotiate(event, self._descriptions))
             return
         is_expected = isinstance(event, Description) and event.generation == self._generation

@@ -177,7 +177,8 @@ def test_the_call_outlives_its_signalling_server(lab: LinkLab, speech_packets: l
     async def run() -> None:
         server = SignallingServer("127.0.0.1", 0)
         await server.start()
-        url = f"ws://127.0.0.1:{server.port}"
+        port = server.port
+        url = f"ws://127.0.0.1:{port}"
         ends = [End(lab, SignallingClient(url, room="kitchen", secret="tea")) for _ in "ab"]
         tasks = [asyncio.ensure_future(end.run(speech_packets)) for end in ends]
         await lab.until(lambda: all(end.heard_s for end in ends))
@@ -186,6 +187,10 @@ def test_the_call_outlives_its_signalling_server(lab: LinkLab, speech_packets: l
         await asyncio.sleep(1.0)
         assert all(len(end.heard_s) > count + 10 for end, count in zip(ends, counts, strict=True))
         assert not any(task.done() for task in tasks)
+        # A server in its place: the ends meet there again, and nobody is told of an interruption.
+        async with SignallingServer("127.0.0.1", port):
+            await lab.until(lambda: all(end.call.reconnects for end in ends), timeout_s=15)
+        assert all(CallState.INTERRUPTED not in end.states for end in ends)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
 from fractions import Fraction
 from itertools import pairwise
@@ -15,11 +16,13 @@ from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
 from protocol.messages import MAX_MESSAGE_BYTES, Bye, Hello, encode_message
 from protocol.opus_padding import add_padding, split_padding
 from protocol.style_block import StyleBlock
+from receiver.session import ReceivingSession
 from talkface import rtc_adapter
 from talkface.rtc_control import control_phase
 from talkface.rtc_link import LinkError, LinkState
 from talkface.rtc_sdp import first_candidate
 from talkface.wire_meter import ControlPhase
+from talkface_core.face_model import tiny_face_model
 
 if TYPE_CHECKING:
     from conftest import LinkLab
@@ -271,6 +274,38 @@ def test_sctp_bytes_that_aiortc_cannot_handle_do_not_end_the_call(lab: LinkLab, 
             return len(got), bob.state is LinkState.CONNECTED
 
     assert asyncio.run(run()) == (5, True)
+
+
+def test_garbage_instead_of_sound_does_not_end_a_receiving_session(lab: LinkLab, speech_packets: list[bytes]) -> None:
+    model = tiny_face_model()
+    rng = random.Random(5)
+
+    async def run() -> tuple[dict[str, Any], list[str], bool]:
+        async with lab.pair() as (alice, bob):
+            session = ReceivingSession(bob, lab.clock, model, [], default_identity=model.default_identity())
+            await session.start()
+            ticks = 0
+            for index in range(300):
+                payload = rng.randbytes(rng.randint(1, 1200))
+                if index % 3 == 0:  # speech with a few bytes changed
+                    payload = bytearray(speech_packets[index % 50])
+                    payload[rng.randrange(len(payload))] = rng.randrange(256)
+                ticks += rng.choice((0, 480, 2880, 48_000))
+                alice.send_audio(bytes(payload), ticks, TALK)
+                await asyncio.sleep(0.002)
+            for packet in speech_packets[:20]:
+                ticks += 2880
+                alice.send_audio(packet, ticks, TALK)
+                await asyncio.sleep(0.03)
+            stats, is_up = session.stats(), bob.state is LinkState.CONNECTED
+            has_ended = session.ended.is_set()
+            await session.stop()
+            return stats, session.notes, is_up and not has_ended
+
+    stats, notes, is_up = asyncio.run(run())
+    assert is_up
+    assert not [note for note in notes if "failed" in note]
+    assert stats["audio"]["packets_received"] > 100
 
 
 def test_a_session_that_fails_on_a_packet_does_not_end_the_link(
