@@ -22,8 +22,10 @@ from training.config import AudioSection
 SAMPLE_RATE_HZ = 16_000
 _FFT = 512
 _HOP = 128
-_LIFTER = 24
-"""Cepstral coefficients that count as the spectral envelope: 1.5 ms, below any pitch period of a voice."""
+_LIFTER = 48
+"""Cepstral coefficients that count as the spectral envelope: 3 ms, below the pitch period of voices up to 330 Hz."""
+
+_ENVELOPE_ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,20 @@ def change_pitch_and_formants(wave: Tensor, pitch: float, formants: float) -> Te
 
 
 def spectral_envelope(magnitude: Tensor) -> Tensor:
-    """Cepstrally smoothed magnitude, [F, T] to [F, T], above 0."""
-    log = magnitude.clamp_min(1e-4).log()
-    cepstrum = torch.fft.irfft(log.to(torch.complex64), n=_FFT, dim=0)
-    cepstrum[_LIFTER : _FFT - _LIFTER + 1] = 0
-    return torch.fft.rfft(cepstrum, dim=0).real.exp()
+    """Smooth curve over the partials' peaks, [F, T] to [F, T], above 0.
+
+    "True envelope" (Röbel and Rodet 2005): cepstral smoothing pulls the curve between peaks and valleys; lifting the
+    valleys to the curve and smoothing again lets it rise to the peaks.
+    """
+    target = magnitude.clamp_min(1e-4).log()
+    log = target
+    smooth = target
+    for _ in range(_ENVELOPE_ROUNDS):
+        cepstrum = torch.fft.irfft(log.to(torch.complex64), n=_FFT, dim=0)
+        cepstrum[_LIFTER : _FFT - _LIFTER + 1] = 0
+        smooth = torch.fft.rfft(cepstrum, dim=0).real
+        log = torch.maximum(target, smooth)
+    return smooth.exp()
 
 
 def add_noise(wave: Tensor, snr_db: float, seed: int) -> Tensor:
