@@ -7,7 +7,9 @@ a card that is 50 ppm off drifts by 180 ms in an hour, which a reopened device u
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import av.error
@@ -38,7 +40,7 @@ class AudioDeviceSink:
         self._stream: AudioStream | None = None
         self._sample_rate_hz = 48_000
         self._is_first = True
-        self._num_written = 0
+        self.num_written = 0
 
     def open(self, media_format: SinkFormat) -> None:
         """Open the device.
@@ -47,6 +49,7 @@ class AudioDeviceSink:
             SinkUnavailableError: this build of PyAV has no output device, or none can be opened.
         """
         self._sample_rate_hz = media_format.sample_rate_hz
+        _point_alsa_at_system()
         reasons = []
         for name in DEVICE_FORMATS:
             if name not in av.formats_available:
@@ -76,9 +79,9 @@ class AudioDeviceSink:
             pcm = np.concatenate([np.zeros(self._sample_rate_hz * LEAD_US // 1_000_000, dtype=np.int16), pcm])
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm)[None, :], format="s16", layout="mono")
         frame.sample_rate = self._sample_rate_hz
-        frame.pts = self._num_written
+        frame.pts = self.num_written
         frame.time_base = Fraction(1, self._sample_rate_hz)
-        self._num_written += pcm.shape[0]
+        self.num_written += pcm.shape[0]
         self._container.mux(self._stream.encode(frame))
 
     def write_frame(self, index: int, samples: int, image: NDArray[np.uint8]) -> None:
@@ -88,3 +91,16 @@ class AudioDeviceSink:
         container, self._container = self._container, None
         if container is not None:
             container.close()
+
+
+def _point_alsa_at_system() -> None:
+    """The ALSA library in the PyAV wheel looks for its configuration where the wheel was built."""
+    places = {
+        "ALSA_CONFIG_PATH": [Path("/usr/share/alsa/alsa.conf")],
+        "ALSA_CONFIG_DIR": [Path("/usr/share/alsa")],
+        "ALSA_PLUGIN_DIR": sorted(Path("/usr/lib").glob("*/alsa-lib")),
+    }
+    for variable, candidates in places.items():
+        for path in candidates:
+            if path.exists():
+                os.environ.setdefault(variable, str(path))

@@ -123,13 +123,15 @@ class AudioPlayout:
 
     def add(self, packet: MediaPacket) -> AddResult:
         """Take one packet of the wire and the repair that it carries."""
-        if self._needs_resync(packet):
+        is_first = self._needs_resync(packet)
+        if is_first:
             self._resync(packet)
         result = self.buffer.add(packet, self._cursor_ticks)
         if result is AddResult.DUPLICATE:
             return result
         self._last_arrival_us = packet.arrival_us
-        self.delay.observe(packet.arrival_us, packet.start_ticks)
+        if not is_first:
+            self.delay.observe(packet.arrival_us, packet.start_ticks)
         if self.losses.add(packet.sequence, is_restart=packet.is_restart) > 0:
             self.delay.note_loss(packet.arrival_us)
         repair = packet.repair_of_previous()
@@ -167,6 +169,7 @@ class AudioPlayout:
         if self._last_arrival_us is not None:
             self.counters.resyncs += 1
         self.delay.reset()
+        self.delay.observe(packet.arrival_us, packet.start_ticks)  # playout goes on before the next packet comes
         target_us = self.delay.target_ms * 1000.0
         if not self._clock.is_started:
             self._clock.start(round(packet.arrival_us + target_us))

@@ -111,6 +111,11 @@ class ReceivingPipeline:
         self._release(now_us())
         return self._next_due_us()
 
+    def behind_us(self, now_us: int) -> int:
+        """How late playout is: by how much its next piece is overdue."""
+        due_us = self.playout.next_due_us
+        return 0 if due_us is None else max(0, now_us - due_us)
+
     def close(self) -> None:
         """Free the decoder."""
         self.playout.close()

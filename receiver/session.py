@@ -42,6 +42,9 @@ DRAIN_S = 0.25
 BYE_TIMEOUT_S = 1.0
 MAX_QUEUED_MESSAGES = 64
 MAX_IDLE_S = 0.25
+STALLED_US = 60_000
+"""Behind by this much the process stood still, and packets wait in the socket: they are read before playout goes on."""
+SOCKET_TURN_S = 0.005
 MAX_NOTES = 32
 
 
@@ -239,6 +242,8 @@ class ReceivingSession:
         """The pace of the call: sleeps until the next thing is due or a packet or frame came."""
         loop = asyncio.get_running_loop()
         while True:
+            if pipeline.behind_us(self._clock.now_us()) > STALLED_US:
+                await asyncio.sleep(SOCKET_TURN_S)
             due_us = pipeline.tick(self._clock.now_us)
             wait_s = MAX_IDLE_S if due_us is None else (due_us - self._clock.now_us()) / 1e6
             self._wake.clear()

@@ -164,6 +164,23 @@ def test_a_path_that_gets_slower_or_faster_is_followed(
     assert set(list(run.ready_us)[-25:]) == {min(run.ready_us) + index for index in range(475, 500)}
 
 
+def test_packets_that_waited_while_the_process_stood_still_do_not_end_playout(
+    kit: ModuleType, bench: Any, speech_packets: list[bytes]
+) -> None:
+    """A busy machine: playout runs on first, then a second of packets comes out of the socket, all of them late."""
+    stream = kit.Stream(speech_packets)
+    arrivals = stream.arrivals(100)
+    bench.run(arrivals[:50])
+    bench.playout.advance(arrivals[66].at_us)
+    for arrival in arrivals[50:66]:
+        bench.playout.add(bench.intake.accept(arrival.packet))
+        bench.playout.advance(arrivals[66].at_us)
+    assert bench.playout.counters.resyncs == 1
+    bench.now_us = arrivals[66].at_us
+    run = bench.run(arrivals[67:])
+    assert set(list(run.ready_us)[-25:]) == {min(run.ready_us) + index for index in range(75, 100)}
+
+
 def test_blackout_is_filled_with_noise_and_left_at_once(
     kit: ModuleType, bench: Any, speech_packets: list[bytes]
 ) -> None:
