@@ -28,6 +28,8 @@ from training.networks import TrainNetworks, to_pictures
 from training.reconstruct import raw_style_values
 from training.state import fill_module
 
+MIN_FRAMES = 28
+"""Shorter clips say too little about how style moves from block to block."""
 STYLE_HZ = Fraction(25, 3)
 """Style vectors per second that the tables are fitted to: one per 120 ms, as the default preset sends."""
 
@@ -85,7 +87,7 @@ def export_run(options: ExportOptions) -> str:
     person = options.person or persons[0]
     if person not in persons:
         raise ValueError(f"--person {person!r} is not in the run; there are {', '.join(persons)}")
-    records = [r for r in read_manifest(options.data) if r.split == "train" and r.has_sound and r.num_frames > 50]
+    records = [r for r in read_manifest(options.data) if r.split == "train" and r.has_sound and r.num_frames >= MIN_FRAMES]
     records = [r for r in records if r.person == person] or records
     if not records:
         raise ValueError(f"{options.data} holds no training clip with sound to take style statistics from")

@@ -1,0 +1,157 @@
+"""Export a run, evaluate it through the interface that a call uses, and print the paper's tables from the reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.errors import WeightsError
+from talkface_core.face_model import load_face_model
+from talkface_core.landmarks import LandmarkNet
+from talkface_core.metrics import StyleBits
+from talkface_core.style_track import StyleTrack
+from training.ablation import ReportError, read_report, table_one, table_two
+from training.clip_format import read_clip, read_manifest
+from training.config import TrainConfig
+from training.distributed import World
+from training.evaluate import EvaluateOptions, choose_records, evaluate, write_report
+from training.evaluate_clip import Mode, clip_style, draw_clip, fit_length
+from training.export import ExportOptions, export_run, load_run
+from training.feature_networks import FeatureNetworks
+from training.loop import open_run
+from training.reconstruct import Source, reconstruct_clip
+from training.through_wire import WireSettings, sound_through_opus, style_through_codec
+
+WIRE = WireSettings.of("default", 8000, 60, Fraction(25, 3))
+
+
+@pytest.fixture(scope="module")
+def landmarks() -> LandmarkNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return LandmarkNet().eval()
+
+
+@pytest.fixture
+def run_folder(tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks) -> Path:
+    config = dataclasses.replace(tiny_config, train=dataclasses.replace(tiny_config.train, steps=2))
+    open_run(config, prepared, tmp_path / "run", features, World()).train()
+    return tmp_path / "run"
+
+
+def test_an_exported_run_draws_what_the_run_draws(run_folder: Path, prepared: Path, tmp_path: Path) -> None:
+    export_run(ExportOptions(run=run_folder, data=prepared, out=tmp_path / "weights", person="person0"))
+    model = load_face_model(tmp_path / "weights")
+    track = StyleTrack.load(tmp_path / "weights" / "reference_style.safetensors")
+    assert track.values.shape[1] == 16
+    _, networks, persons = load_run(run_folder)
+    clip = read_clip(prepared, read_manifest(prepared)[0])
+    small = dataclasses.replace(
+        clip, frames=np.ascontiguousarray(clip.frames[:3, ::2, ::2]), points=clip.points[:3] / 2
+    )
+    renderer = model.renderer(model.default_identity(), runtime="torch-cpu")
+    drawn = draw_clip(renderer, model, small, Mode.AUDIO, wire=None)
+    own = reconstruct_clip(networks, small, persons.index("person0"), Source.AUDIO)
+    # Weights are stored in half precision.
+    assert np.abs(drawn.astype(int) - own).max() <= 3
+
+
+def test_evaluating_reports_every_column_or_why_not(
+    run_folder: Path, prepared: Path, tmp_path: Path, landmarks: LandmarkNet
+) -> None:
+    export_run(ExportOptions(run=run_folder, data=prepared, out=tmp_path / "weights"))
+    model = load_face_model(tmp_path / "weights")
+    options = EvaluateOptions(
+        data=prepared, wire=WIRE, max_clips=2, runtime="torch-cpu", pictures=tmp_path / "pictures", num_videos=1
+    )
+    lines: list[str] = []
+    report = evaluate(model, None, options, log=lines.append, landmarks=landmarks)
+    assert report["num_clips"] == 2
+    assert set(report["modes"]) == {"live", "audio", "reference"}
+    live = report["modes"]["live"]
+    for name in ("ssim", "psnr_db", "lmd_mouth", "lmd_face", "sharpness_face", "fd_own", "style_total_kbps"):
+        assert isinstance(live[name], float), name
+    for name in ("lse_d", "fid", "ms_ssim"):
+        assert live[name] is None
+        assert report["missing"][name]
+    assert 0 < live["style_total_kbps"] < 5
+    assert live["style_base_kbps"] + live["style_lips_kbps"] == pytest.approx(live["style_total_kbps"])
+    assert "style_total_kbps" not in report["modes"]["audio"]
+    assert (tmp_path / "pictures" / "contact_sheet.png").stat().st_size > 0
+    assert len(list((tmp_path / "pictures").glob("*.mp4"))) == 1
+    write_report(tmp_path / "r.json", report)
+    text = table_one(read_report(tmp_path / "r.json"))
+    assert "SSIM↑" in text
+    assert "fid is missing: FID needs the Inception weights" in text
+    assert table_two({"baseline": report, "videoref": report}).count("\n") == 2
+
+
+def test_sound_through_the_wire_is_opus_and_style_is_interpolated() -> None:
+    model = load_face_model("tiny")
+    t = np.arange(16_000) / 16_000
+    sound = (np.sin(2 * np.pi * 220 * t) * 8000).astype(np.int16)
+    heard = sound_through_opus(sound, WIRE)
+    assert heard.shape == sound.shape
+    shifts = [np.corrcoef(sound[4000:12000], heard[4000 + s : 12000 + s])[0, 1] for s in range(160)]
+    assert max(shifts) > 0.95
+    values = np.cumsum(np.random.default_rng(0).normal(size=(50, 16)) * 0.1, axis=0).astype(np.float32)
+    bits = StyleBits()
+    decoded = style_through_codec(model, values, WIRE, bits)
+    assert decoded.shape == values.shape
+    blocks = np.arange(0, 50, 3)
+    # At a block's own frame the error is the quantiser's: at most 0.62 steps of half a sigma.
+    assert np.abs(decoded[blocks] - values[blocks]).max() <= 0.32
+    np.testing.assert_allclose(decoded[1], decoded[0] * 2 / 3 + decoded[3] / 3, atol=1e-5)
+    assert bits.seconds == pytest.approx(17 * 0.12)
+
+
+def test_style_of_another_clip_is_stretched_without_jumps() -> None:
+    track = np.arange(5, dtype=np.float32)[:, None].repeat(16, 1)
+    longer = fit_length(track, 12)[:, 0]
+    assert longer.tolist() == [0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3]
+
+
+def test_style_follows_the_stored_points(prepared: Path) -> None:
+    model = load_face_model("tiny")
+    clip = read_clip(prepared, read_manifest(prepared)[0])
+    values = clip_style(model, clip)
+    assert values.shape == (len(clip.frames), 16)
+    np.testing.assert_array_equal(values, clip_style(model, clip))
+
+
+def test_what_cannot_be_evaluated_is_said(prepared: Path, tmp_path: Path) -> None:
+    records = read_manifest(prepared)
+    assert {r.split for r in choose_records(records, None, 0)} == {"val"}
+    assert len(choose_records(records, "train", 3)) == 3
+    with pytest.raises(ValueError, match="no clip of split 'x' to evaluate; there are train, val"):
+        choose_records(records, "x", 0)
+    with pytest.raises(WeightsError, match="holds no finished checkpoint"):
+        load_run(tmp_path)
+    (tmp_path / "r.json").write_text("[]")
+    with pytest.raises(ReportError, match="not a report of talkface evaluate"):
+        read_report(tmp_path / "r.json")
+    with pytest.raises(ReportError, match="not a readable report"):
+        read_report(tmp_path / "gone.json")
+    with pytest.raises(ReportError, match="needs a baseline"):
+        table_two({})
+    with pytest.raises(ReportError, match="no mode 'live'"):
+        table_two({"baseline": {"modes": {}}})
+
+
+def test_table_two_is_the_papers(tmp_path: Path) -> None:
+    def report(ssim: float) -> dict[str, object]:
+        values = {"ssim": ssim, "psnr_db": 25.7, "lmd_mouth": 1.28, "lse_d": None, "fid": 28.35}
+        return {"modes": {"live": values}}
+
+    text = table_two({"baseline": report(0.85), "lipsync": report(0.67), "videoref": report(0.71)})
+    rows = [line.split() for line in text.splitlines()]
+    assert rows[1] == ["Baseline", "0.850", "25.700", "1.280", "-", "28.350", "-", "-"]
+    assert rows[2][:3] == ["w/o", "LipSync", "0.670"]
+    assert rows[3][:3] == ["w/o", "VideoRef", "0.710"]
+    assert json.loads(json.dumps(report(0.1)))
