@@ -20,6 +20,7 @@ from talkface.errors import UserError
 Event = Mapping[str, Any]
 MAX_EVENT_BYTES = 1 << 16
 STDERR_LINES = 40
+PIPE_GRACE_S = 2.0
 
 
 class ChildProcess:
@@ -76,7 +77,8 @@ class ChildProcess:
             UserError: it ended with an error; the message is the child's own last words.
         """
         code = await self._process.wait()
-        await asyncio.gather(*self._readers)
+        # A process that the child left behind may hold its pipes open: what it said by now has to do.
+        await asyncio.wait(self._readers, timeout=PIPE_GRACE_S)
         if code != 0:
             raise UserError(self._last_words(code))
 

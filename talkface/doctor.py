@@ -74,7 +74,7 @@ def check_gpu() -> Check:
 
 def check_openvino() -> Check:
     try:
-        import openvino
+        from talkface_core.quiet_openvino import openvino
     except ImportError as error:
         return Check("openvino", State.OPTIONAL, f"not usable: {error}", "pip install openvino; without it torch draws")
     core = openvino.Core()

@@ -63,7 +63,7 @@ class LandmarkRunner:
 
 
 def _compile_openvino(module: nn.Module, num_threads: int) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    import openvino as ov
+    from talkface_core.quiet_openvino import openvino as ov
 
     example = torch.zeros(1, 3, CROP_PX, CROP_PX)
     with warnings.catch_warnings():

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
 
 from talkface_core.errors import RuntimeUnavailableError
 from talkface_core.face_networks import DrawFrame, FaceNetworks
+from talkface_core.quiet_openvino import openvino
 from talkface_core.runtimes import FloatArray, example_inputs
 
 MAX_CACHED_GRAPHS = 4
