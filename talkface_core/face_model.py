@@ -20,7 +20,7 @@ from talkface_core.face_networks import FaceNetworks, seeded_networks
 from talkface_core.generator import GeneratorConfig
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
 from talkface_core.mel import LOOKAHEAD_SAMPLES, PAST_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, MelWindow
-from talkface_core.runtimes import FrameRuntime, make_runtime
+from talkface_core.runtimes import FrameRuntime, SharedRuntime, make_runtime
 from talkface_core.style_codec import StyleCodecDecoder, StyleCodecEncoder
 from talkface_core.style_session import CentredFace, FaceFollower, StyleEncoderSession
 from talkface_core.tracking import FaceTracker
@@ -91,6 +91,7 @@ class TalkfaceModel:
     def __init__(self, weights: FaceWeights, *, is_synthetic: bool = False) -> None:
         self.weights = weights
         self._is_synthetic = is_synthetic
+        self._runtimes: dict[str, SharedRuntime] = {}
         config = weights.networks.config
         self.info = FaceModelInfo(
             name=weights.name,
@@ -125,10 +126,12 @@ class TalkfaceModel:
         return StyleCodecDecoder(self.weights.tables)
 
     def renderer(self, identity: FaceIdentity, *, runtime: str = "auto") -> Renderer:
-        """See `FaceModel.renderer`; a runtime is compiled anew for each renderer."""
-        base_latents(self.weights.networks.config, identity)  # refuse a wrong identity before compiling
+        """See `FaceModel.renderer`; a runtime is compiled once per model and shared by its renderers."""
         networks = self.weights.networks
-        return Renderer(networks, identity, make_runtime(runtime, networks))
+        base_latents(networks.config, identity)  # refuse a wrong identity before compiling
+        if runtime not in self._runtimes:
+            self._runtimes[runtime] = SharedRuntime(make_runtime(runtime, networks))
+        return Renderer(networks, identity, self._runtimes[runtime])
 
 
 def default_weights_folder() -> Path:

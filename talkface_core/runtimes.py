@@ -8,6 +8,7 @@ All three take the same arrays: mel [1, 1, 80, M], style [1, V], base_ws [1, L, 
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -100,6 +101,23 @@ class TorchCudaRuntime:
         self._captured.replay()
         frame: NDArray[np.uint8] = self._output[0].cpu().numpy()
         return frame
+
+
+class SharedRuntime:
+    """One compiled runtime for the renderers of several identities, from several threads.
+
+    Identities differ in an input (`base_ws`) only. Compiling again when a peer's identity arrives would take seconds
+    of the processor from the frames of the running call.
+    """
+
+    def __init__(self, runtime: FrameRuntime) -> None:
+        self.name = runtime.name
+        self._runtime = runtime
+        self._lock = threading.Lock()
+
+    def draw(self, mel: FloatArray, style: FloatArray, base_ws: FloatArray) -> NDArray[np.uint8]:
+        with self._lock:
+            return self._runtime.draw(mel, style, base_ws)
 
 
 def make_runtime(name: str, networks: FaceNetworks) -> FrameRuntime:

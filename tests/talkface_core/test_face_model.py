@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,17 @@ def test_a_saved_model_loads_by_path_and_names_itself(tiny: TalkfaceModel, tmp_p
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="nothing-here"):
         load_face_model(tmp_path / "nothing-here")
+
+
+@pytest.mark.parametrize("runtime", ["torch-cpu", "openvino"])
+def test_renderers_of_two_identities_share_a_runtime_and_may_draw_at_once(tiny: TalkfaceModel, runtime: str) -> None:
+    rng = np.random.default_rng(1)
+    identities = [FaceIdentity(rng.standard_normal(tiny.info.latent_dim).astype(np.float32)) for _ in range(2)]
+    renderers = [tiny.renderer(identity, runtime=runtime) for identity in identities]
+    assert renderers[0]._drawing is renderers[1]._drawing
+    alone = [renderer.render(speech(), None) for renderer in renderers]
+    assert np.abs(alone[0].astype(int) - alone[1]).max() > 0
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(renderers[index % 2].render, speech(), None) for index in range(20)]
+        for index, job in enumerate(jobs):
+            np.testing.assert_array_equal(job.result(), alone[index % 2])
