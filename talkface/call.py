@@ -100,6 +100,7 @@ class EndOfCall:
         self._source: Source | None = None
         self._send_clock: Clock = self._clock
         self._reason = ""
+        self._ended_by_far_end = False
         self._is_interrupted = False
         self._sent = SentLog()
 
@@ -272,13 +273,13 @@ class EndOfCall:
         if session.peer_left is None:
             self._stop("everything is sent")
         elif self._receiving is None:
-            self._stop("the far end has hung up")
+            self._stop("the far end has hung up", by_far_end=True)
 
     async def _watch_receiving(self, session: ReceivingSession) -> None:
         await session.ended.wait()
         if session.failure is not None:
             raise session.failure
-        self._stop("the far end has hung up")
+        self._stop("the far end has hung up", by_far_end=True)
 
     async def _watch_call(self, call_task: asyncio.Task[None]) -> None:
         await asyncio.wait({call_task})
@@ -290,7 +291,7 @@ class EndOfCall:
         if self._receiving is not None and not self._over.is_set():
             with suppress(TimeoutError):  # its bye may still be on its way to the speaker
                 await asyncio.wait_for(self._receiving.ended.wait(), PARTING_S / 2)
-        self._stop("the far end has left")
+        self._stop("the far end has left", by_far_end=True)
 
     async def _limit_waiting(self) -> None:
         """Nobody came, or the path does not come back."""
@@ -332,9 +333,9 @@ class EndOfCall:
             await reader.read()
             self._stop("the parent process has ended")
 
-    def _stop(self, reason: str) -> None:
+    def _stop(self, reason: str, *, by_far_end: bool = False) -> None:
         if not self._over.is_set():
-            self._reason = reason
+            self._reason, self._ended_by_far_end = reason, by_far_end
             self._over.set()
 
     # --- after ---
@@ -354,7 +355,7 @@ class EndOfCall:
             record.receiving = self._receiving.stats()
             record.ready = [(timestamp, ready_us) for _, timestamp, ready_us in self._receiving.pcm_ready()]
             record.runtime = str(record.receiving["runtime"])
-        if record.start_us and self._error is None:
+        if record.start_us and self._error is None and not self._ended_by_far_end:
             await asyncio.wait({call_task}, timeout=PARTING_S)
         call_task.cancel()
         await asyncio.wait({call_task})
