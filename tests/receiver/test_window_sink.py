@@ -15,7 +15,9 @@ import pytest
 
 from receiver.errors import SinkUnavailableError
 from receiver.sinks import SinkFormat
-from receiver.window_sink import WindowSink
+
+pytest.importorskip("tkinter", reason="Python has no tkinter (Debian: python3-tk)")
+from receiver.window_sink import WindowSink  # noqa: E402  # needs tkinter
 
 ROOT = Path(__file__).resolve().parents[2]
 PREPARE = """
