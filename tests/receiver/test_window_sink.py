@@ -17,7 +17,7 @@ from receiver.errors import SinkUnavailableError
 from receiver.sinks import SinkFormat
 
 pytest.importorskip("tkinter", reason="Python has no tkinter (Debian: python3-tk)")
-from receiver.window_sink import WindowSink  # noqa: E402  # needs tkinter
+from receiver.window_sink import WindowSink
 
 ROOT = Path(__file__).resolve().parents[2]
 PREPARE = """
