@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from training.prepare import (
     EyeFactory,
@@ -66,32 +67,39 @@ def prepare_with_ray(
     return finish(options.out, outcomes, log)
 
 
-def _run(
-    ray: object, sources: Sequence[Source], out: Path, rules: ClipRules, make_eye: EyeFactory
-) -> Iterator[Outcome]:
-    """One actor per CPU, each with its own networks; a file that kills its actor is dropped, the actor comes back."""
-    from ray.util import ActorPool
+def _run(ray: Any, sources: Sequence[Source], out: Path, rules: ClipRules, make_eye: EyeFactory) -> Iterator[Outcome]:
+    """One actor per CPU, each with its own networks; a file that kills its actor is dropped and the actor replaced."""
 
     class Worker:
         def __init__(self) -> None:
             use_one_thread()
             self._eye = make_eye()
 
+        def ready(self) -> bool:
+            return True
+
         def work(self, source: Source) -> Outcome:
             return prepare_and_remember(source, out, rules, self._eye)
 
-    remote = ray.remote(num_cpus=1, max_restarts=-1)(Worker)  # type: ignore[attr-defined]
-    count = max(1, min(len(sources), int(ray.cluster_resources().get("CPU", 1))))  # type: ignore[attr-defined]
-    pool = ActorPool([remote.remote() for _ in range(count)])
-
-    def submit(actor: object, source: Source) -> object:
-        return actor.work.remote(source)  # type: ignore[attr-defined]
-
+    remote = ray.remote(num_cpus=1)(Worker)
+    count = max(1, min(len(sources), int(ray.cluster_resources().get("CPU", 1))))
+    idle = [remote.remote() for _ in range(count)] if sources else []
+    try:
+        # A worker that cannot start would otherwise take every file with it.
+        ray.get([actor.ready.remote() for actor in idle])
+    except ray.exceptions.RayError as error:
+        raise PrepareError(f"a ray worker cannot start: {str(error).strip().splitlines()[-1]}") from error
     waiting = list(sources)
-    for source in waiting:
-        pool.submit(submit, source)
-    while pool.has_next():
+    running: dict[Any, tuple[Source, Any]] = {}
+    while waiting or running:
+        while idle and waiting:
+            source, actor = waiting.pop(0), idle.pop()
+            running[actor.work.remote(source)] = (source, actor)
+        (finished,), _ = ray.wait(list(running), num_returns=1)
+        source, actor = running.pop(finished)
         try:
-            yield pool.get_next_unordered()
-        except ray.exceptions.RayActorError as error:  # type: ignore[attr-defined]
-            yield Outcome("unknown", [], [Dropped("unknown", 0.0, f"a worker died: {type(error).__name__}; repeat")])
+            yield ray.get(finished)
+        except ray.exceptions.RayActorError:
+            actor = remote.remote()
+            yield Outcome(source.relative, [], [Dropped(source.relative, 0.0, "file crashed its worker")])
+        idle.append(actor)

@@ -1,0 +1,89 @@
+"""Two CPU processes under torchrun give the same losses as one with the same global batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.checkpoint import latest_checkpoint, load_checkpoint
+from training.distributed import World, join_world
+
+ROOT = Path(__file__).resolve().parents[2]
+# Small, without networks that need shipped weights; with critics, R1 and the rate term.
+SMALL = {
+    "train": {"steps": 3, "batch_size": 4, "gan_from": 0, "gan_ramp": 0, "warmup_steps": 0},
+    "model": {
+        "resolution_px": 32,
+        "latent_dim": 32,
+        "channel_base": 512,
+        "channel_max": 16,
+        "discriminator_base": 512,
+        "discriminator_max": 16,
+    },
+    "loss": {"r1_interval": 2, "perceptual": 0, "sync": 0, "contrastive": 0, "feature_matching": 0.5},
+    "audio": {"voices": 0, "opus_bps": ","},
+    "data": {"prefetch": 0},
+    "run": {"log_every": 1, "validate_every": 100, "sample_every": 100, "tensorboard": "false"},
+}
+OPTIONS = [f"--{section}.{name}={value}" for section, fields in SMALL.items() for name, value in fields.items()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run(prepared: Path, out: Path, processes: int) -> list[dict[str, float]]:
+    command = [sys.executable, "-m"]
+    if processes > 1:
+        # 127.0.0.1 by name: gloo must not go by a host name that resolves elsewhere.
+        command += ["torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1"]
+        command += [f"--master_port={free_port()}", "-m"]
+    command += ["training.train", "debug_cpu", "--data", str(prepared), "--out", str(out), "--device", "cpu", *OPTIONS]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k.startswith(("loss/", "reg/")) or k == "images"} for row in rows]
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(prepared: Path, tmp_path: Path) -> None:
+    one, two = run(prepared, tmp_path / "one", 1), run(prepared, tmp_path / "two", 2)
+    training = [row for row in one if "loss/total" in row]
+    assert len(training) == 3
+    assert training[-1]["images"] == 24
+    for a, b in zip(training, (row for row in two if "loss/total" in row), strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            assert b[name] == pytest.approx(a[name], rel=2e-3, abs=2e-5), name
+    checkpoints = [latest_checkpoint(tmp_path / name / "checkpoints") for name in ("one", "two")]
+    assert None not in checkpoints
+    first, second = (load_checkpoint(path).tensors for path in checkpoints if path is not None)
+    for name, tensor in first.items():
+        if name.startswith("ema/faces.generator.synthesis") and tensor.numel() > 1:
+            assert torch.allclose(tensor, second[name], rtol=0.02, atol=0.02), name
+
+
+def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    world = join_world("cpu")
+    assert (world.rank, world.size, world.is_main) == (0, 1, True)
+    value = torch.tensor(2.0)
+    assert world.mean(value) is value
+    assert world.agree(3.5) == 3.5
+    with pytest.raises(ValueError, match="device must be auto"):
+        join_world("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="use --device cpu"):
+            join_world("cuda")
+    World().close()

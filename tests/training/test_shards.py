@@ -1,0 +1,120 @@
+"""Shards: packed by WebDataset, read back exactly, streamed through a pool; and Ray prepares like one process."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colour_eye import ColourEye
+
+from training.clip_format import ClipFormatError, read_clip, read_manifest
+from training.config import TrainConfig
+from training.distributed import World
+from training.feature_networks import FeatureNetworks
+from training.loop import Run
+from training.prepare import PrepareOptions, prepare
+from training.prepare_file import ClipRules
+from training.shards import ShardClips, persons_of, read_shard, write_shards
+
+
+@pytest.fixture
+def shards(prepared: Path, tmp_path: Path) -> list[Path]:
+    pytest.importorskip("webdataset")
+    return write_shards(prepared, tmp_path / "shards", clips_per_shard=3)
+
+
+def test_shards_hold_every_clip_once(shards: list[Path], prepared: Path) -> None:
+    assert [p.name for p in shards] == ["clips-000000.tar", "clips-000001.tar", "clips-000002.tar"]
+    found = {record.name: (record, clip) for path in shards for record, clip in read_shard(path)}
+    assert set(found) == {r.name for r in read_manifest(prepared)}
+    for record in read_manifest(prepared):
+        original = read_clip(prepared, record)
+        assert found[record.name][0] == record
+        np.testing.assert_array_equal(found[record.name][1].frames, original.frames)
+        np.testing.assert_array_equal(found[record.name][1].samples, original.samples)
+    assert persons_of(shards) == ["person0", "person1"]
+
+
+def test_webdataset_itself_reads_our_shards(shards: list[Path]) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    samples = list(webdataset.WebDataset([str(p) for p in shards], shardshuffle=False))
+    assert len(samples) == 7
+    assert all({"json", "mp4", "safetensors"} <= set(s) for s in samples)
+
+
+def test_a_pool_streams_through_all_clips_and_processes_share_the_shards(shards: list[Path]) -> None:
+    pool = ShardClips(shards, ["person0", "person1"], 32, pool_clips=2, draws_per_clip=3)
+    seen = {pool.clip(i % 2).name for i in range(80)}
+    assert len(seen) == 7
+    assert pool.clip(0).frames.shape[1] == 32
+    parts = [ShardClips(shards, ["person0", "person1"], 32, pool_clips=9, rank=r, world=3) for r in range(3)]
+    names = [{part.clip(i).name for i in range(part.num_clips)} for part in parts]
+    assert sum(len(n) for n in names) == 7
+    assert not names[0] & names[1]
+    with pytest.raises(ValueError, match="process 3 of 4 has no shard"):
+        ShardClips(shards, [], 32, rank=3, world=4)
+
+
+def test_a_run_trains_on_shards(
+    shards: list[Path], tiny_config: TrainConfig, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    train = dataclasses.replace(tiny_config.train, steps=1)
+    config = dataclasses.replace(tiny_config, train=train)
+    pool = ShardClips(shards, persons_of(shards), 32, pool_clips=3)
+    state = Run(config, tmp_path / "run", pool, None, features, World()).train()
+    assert state.step == 1
+
+
+def test_hostile_shards_are_refused(shards: list[Path], tmp_path: Path) -> None:
+    def tar(name: str, **members: bytes) -> Path:
+        path = tmp_path / name
+        with tarfile.open(path, "w") as file:
+            for member, content in members.items():
+                info = tarfile.TarInfo(member.replace("__", "."))
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+        return path
+
+    with pytest.raises(ClipFormatError, match="not a part of a clip"):
+        list(read_shard(tar("a.tar", a__pyd=b"x")))
+    with pytest.raises(ClipFormatError, match="a clip has only json"):
+        list(read_shard(tar("b.tar", a__json=b"{}")))
+    with pytest.raises(ClipFormatError, match="is not JSON"):
+        list(read_shard(tar("c.tar", a__json=b"{", a__mp4=b"", a__safetensors=b"")))
+    record = json.dumps({"name": "../../evil"}).encode()
+    with pytest.raises(ClipFormatError, match="exactly the fields"):
+        list(read_shard(tar("d.tar", a__json=record, a__mp4=b"", a__safetensors=b"")))
+    (tmp_path / "e.tar").write_bytes(shards[0].read_bytes()[:3000])
+    with pytest.raises(ClipFormatError):
+        list(read_shard(tmp_path / "e.tar"))
+
+
+@pytest.mark.slow
+def test_ray_workers_prepare_like_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from drawn_head import head
+    from PIL import Image
+
+    from training.ray_engine import prepare_with_ray
+
+    # Workers are processes of their own and import the tracker by name.
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent / 'support'}")
+    (tmp_path / "raw").mkdir()
+    for i in range(4):
+        Image.fromarray(head(i)).save(tmp_path / "raw" / f"{i}.png")
+    rules = ClipRules(resolution_px=64, min_crop_px=40)
+
+    def options(out: str, workers: int) -> PrepareOptions:
+        return PrepareOptions(
+            source=tmp_path / "raw", out=tmp_path / out, resolution_px=64, workers=workers, rules=rules
+        )
+
+    prepare(options("one", 1), log=lambda _: None, make_eye=ColourEye)
+    report = prepare_with_ray(options("ray", 2), log=lambda _: None, make_eye=ColourEye)
+    assert report.num_clips == 4
+    assert (tmp_path / "one" / "manifest.jsonl").read_bytes() == (tmp_path / "ray" / "manifest.jsonl").read_bytes()
