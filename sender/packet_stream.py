@@ -109,7 +109,8 @@ class PacketStream:
         """
         duration = self.packet_ticks
         opus = self._encoder.encode(pcm)
-        slot = self._gate.next_slot([bool(v) for v in self._detector.process(pcm)], self._encoder.packet_ms)
+        voiced = [bool(flag) for flag in self._detector.process(pcm)]
+        slot = self._gate.next_slot(voiced, self._encoder.packet_ms, self._detector.voice_to_noise_db)
         if slot is SlotKind.SPEECH:
             packets = self._speech(opus, duration, style_values)
         else:

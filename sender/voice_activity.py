@@ -31,6 +31,8 @@ _START_FRAMES: Final = 40
 """The first 0.8 s count as voice: until the floor is known it is better to send."""
 _SMOOTHING: Final = 0.7
 _FLOOR_SMOOTHING: Final = 0.93
+_VOICE_SMOOTHING: Final = 0.02
+"""Mean power of a second of voiced frames."""
 _NEAR_MINIMUM: Final = 3.0
 _MINIMUM_FRAMES: Final = 15
 _NUM_MINIMA: Final = 8
@@ -54,6 +56,15 @@ class VoiceActivityDetector:
         self._smoothed: NDArray[np.float64] | None = None
         self._minima = np.full((_NUM_MINIMA, num_bands), np.inf)
         self._floor = np.full(num_bands, np.inf)
+        self._voice_power = 0.0
+
+    @property
+    def voice_to_noise_db(self) -> float:
+        """How far the voice of the last seconds stands above the room; 0 before there was any."""
+        noise = float(self._floor.sum())
+        if self._voice_power <= 0.0 or not np.isfinite(noise):
+            return 0.0
+        return float(10.0 * np.log10(self._voice_power / noise))
 
     def process(self, pcm: NDArray[np.int16]) -> NDArray[np.bool_]:
         """Judge one packet.
@@ -81,7 +92,10 @@ class VoiceActivityDetector:
         if self._num_frames <= _START_FRAMES:
             return True
         lift_db = 10.0 * np.log10(np.maximum(band_power, 1e-20) / self._floor)
-        return bool(np.clip(lift_db, 0.0, _MAX_LIFT_DB).mean() > _VOICE_DB)
+        is_voice = bool(np.clip(lift_db, 0.0, _MAX_LIFT_DB).mean() > _VOICE_DB)
+        if is_voice:
+            self._voice_power += _VOICE_SMOOTHING * (float(band_power.sum()) - self._voice_power)
+        return is_voice
 
     def _follow_floor(self, band_power: NDArray[np.float64]) -> None:
         if self._smoothed is None:

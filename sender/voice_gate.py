@@ -16,6 +16,11 @@ from sender.voice_activity import FRAME_MS
 
 HANGOVER_MS: Final = 300
 """The gate stays open this long after the last voiced frame: weak word ends, stops inside words."""
+QUIET_HANGOVER_MS: Final = 180
+"""The same in a quiet room, where the end of a word is known well; a word that goes on after it brings back the packet
+before, and a packet saved at every pause is 1 % of a call."""
+QUIET_ROOM_DB: Final = 25.0
+"""A room is quiet when the voice stands this far above it."""
 SILENT_STYLE_PERIODS: Final = 3
 """Style rides before every third comfort-noise packet: a silent head moves little, and an RTP packet costs 50 bytes."""
 
@@ -38,12 +43,13 @@ class VoiceGate:
         self._silence_ms = 0
         self._num_closed_slots = 0
 
-    def next_slot(self, voiced: Sequence[bool], packet_ms: int) -> SlotKind:
-        """Decide for the packet that holds these 20 ms frames.
+    def next_slot(self, voiced: Sequence[bool], packet_ms: int, voice_to_noise_db: float = 0.0) -> SlotKind:
+        """Decide for the packet that holds these 20 ms frames; in a quiet room the hangover is shorter.
 
         A single voiced frame anywhere in the packet opens it, so a word that starts in the middle is not cut.
         """
-        is_open = self._silence_ms < HANGOVER_MS
+        hangover_ms = QUIET_HANGOVER_MS if voice_to_noise_db >= QUIET_ROOM_DB else HANGOVER_MS
+        is_open = self._silence_ms < hangover_ms
         for is_voiced in voiced:
             self._silence_ms = 0 if is_voiced else self._silence_ms + FRAME_MS
             is_open |= bool(is_voiced)

@@ -21,7 +21,8 @@ def sent_slots(pcm: NDArray[np.int16]) -> NDArray[np.bool_]:
     detector, gate = VoiceActivityDetector(), VoiceGate()
     sent = []
     for start in range(0, len(pcm) - PACKET + 1, PACKET):
-        slot = gate.next_slot([bool(v) for v in detector.process(pcm[start : start + PACKET])], 60)
+        voiced = [bool(v) for v in detector.process(pcm[start : start + PACKET])]
+        slot = gate.next_slot(voiced, 60, detector.voice_to_noise_db)
         sent.append(slot is SlotKind.SPEECH)
     result: NDArray[np.bool_] = np.array(sent, dtype=np.bool_)
     result[:-1] |= result[1:]
@@ -99,6 +100,17 @@ def test_a_fan_that_starts_is_noise_within_three_seconds() -> None:
     voiced = VoiceActivityDetector().process(noise.astype(np.int16))
     assert voiced[200:210].all()
     assert voiced[350:].mean() < 0.02
+
+
+@pytest.mark.parametrize("noise_dbfs", [-70, -55, -40, -32])
+def test_how_far_the_voice_stands_above_the_room(speech: Callable[..., Any], noise_dbfs: float) -> None:
+    talk = speech(12.0, 1)
+    detector = VoiceActivityDetector()
+    assert detector.voice_to_noise_db == 0.0
+    pcm = talk.with_noise(noise_dbfs)
+    detector.process(pcm[: len(pcm) // FRAME_SAMPLES * FRAME_SAMPLES])
+    voice_dbfs = 10 * np.log10(np.mean(talk.pcm[talk.is_voice] ** 2))
+    assert abs(detector.voice_to_noise_db - (voice_dbfs - noise_dbfs)) < 6.0
 
 
 def test_chunks_do_not_matter() -> None:

@@ -19,6 +19,12 @@ def test_hangover_is_300_ms_then_comfort_noise_each_420_ms() -> None:
     assert slots[6:] == [C, N, N, N, N, N, N, C, N, N, N, N, N, N, C]
 
 
+def test_hangover_is_shorter_in_a_quiet_room() -> None:
+    gate = VoiceGate()
+    slots = [gate.next_slot([flag] * 3, 60, 30.0) for flag in [True] + [False] * 5]
+    assert slots == [S, S, S, S, C, N]
+
+
 def test_style_rides_one_slot_before_every_third_byte() -> None:
     slots = run(VoiceGate(), [True] + [False] * 5 + [False] * 45)[6:]
     assert [i for i, slot in enumerate(slots) if slot is C] == [0, 7, 14, 21, 28, 35, 42]
