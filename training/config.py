@@ -85,6 +85,9 @@ class LossConfig:
     """Pixel weight within the mouth's box."""
     sync_mouth_weight: float = 1.0
     """Weight of the 20 lip points in eq. 10; 1 is the paper."""
+    sync_gated: bool = True
+    """Weigh eq. 10 by how sure the landmark network is that a generated frame shows a face: points found in fog pull
+    the picture apart. False is the paper."""
     sync_jaw_weight: float = 1.0
     """Weight of the 17 jaw points in eq. 10; 1 is the paper."""
     perceptual_backend: Literal["vgg16", "landmarks", "random_vgg16"] = "landmarks"

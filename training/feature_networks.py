@@ -37,9 +37,13 @@ class FeatureNetworks:
 
     def points(self, frames: Tensor) -> Tensor:
         """[N, 3, r, r] in [-1, 1] to [N, 68, 2] in fractions of the frame's side, differentiable."""
+        return self.points_and_score(frames)[0]
+
+    def points_and_score(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """As `points`, and [N] how sure the network is that the frame shows a face, without gradient."""
         assert self.landmarks is not None
-        points: Tensor = (self.landmarks(_to_crop(frames)).points + 1) / 2
-        return points
+        output = self.landmarks(_to_crop(frames))
+        return (output.points + 1) / 2, output.score.detach()
 
 
 def _to_crop(frames: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def landmark_sync_loss(real_points: Tensor, fake_points: Tensor, weights: Tensor
 
     Args:
         real_points, fake_points: [B, T, 68, 2] in units of the caller (we use fractions of the crop's side).
-        weights: [68], or [B, 1, 68] per clip; None weighs all points alike, as the paper does.
+        weights: [68], or [B, T, 68]; None weighs all points alike, as the paper does.
     """
     distance = (real_points - fake_points).abs().sum(-1)  # [B, T, 68]
     if weights is not None:

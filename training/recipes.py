@@ -34,7 +34,8 @@ def paper() -> TrainConfig:
         loss=LossConfig(
             perceptual=1.0,
             adversarial=0.05,
-            sync=0.05,
+            sync=0.1,
+            sync_gated=False,
             contrastive=0.05,
             perceptual_backend="vgg16",
             vgg16_weights="vgg16-397923af.pth",
@@ -47,7 +48,7 @@ def paper() -> TrainConfig:
 _SHARP = LossConfig(
     perceptual=0.1,
     adversarial=0.05,
-    sync=0.1,
+    sync=0.05,
     contrastive=0.05,
     pyramid_l1=1.0,
     laplacian=1.0,

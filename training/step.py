@@ -129,15 +129,18 @@ def _landmark_terms(
     """Equations 10 and 11: both look at landmarks of the generated frames."""
     loss = networks.config.loss
     b, t = drawn.frames.shape[:2]
-    fake_points = features.points(drawn.frames.flatten(0, 1)).unflatten(0, (b, t))
+    fake_points, score = features.points_and_score(drawn.frames.flatten(0, 1))
+    fake_points = fake_points.unflatten(0, (b, t))
     terms: dict[str, Tensor] = {}
     if loss.sync > 0 and phase.sync:
         with torch.no_grad():
             # The same network looks at both sides: its own bias cancels.
             real_points = features.points(flat_real).unflatten(0, (b, t))
-        weights = torch.ones(b, 1, 68, device=fake_points.device)
+        weights = torch.ones(b, t, 68, device=fake_points.device)
         weights[:, :, list(MOUTH)] = (loss.sync_mouth_weight * (1 - batch.cross))[:, None, None]
         weights[:, :, list(JAW)] = (loss.sync_jaw_weight * (1 - batch.cross))[:, None, None]
+        if loss.sync_gated:
+            weights = weights * score.unflatten(0, (b, t))[:, :, None]
         terms["loss/sync"] = landmark_sync_loss(real_points, fake_points, weights) / t
     if loss.contrastive > 0 and phase.contrastive and features.lip_expert is not None:
         terms["loss/contrastive"] = _contrastive_term(networks, features, batch, drawn, fake_points)

@@ -28,6 +28,7 @@ def test_paper_recipe_has_the_papers_settings_and_no_additions() -> None:
     for term in ("perceptual", "adversarial", "sync", "contrastive"):
         assert getattr(config.loss, term) > 0
     assert config.loss.sync_mouth_weight == config.loss.sync_jaw_weight == 1
+    assert not config.loss.sync_gated
     assert config.audio.voices == 0
     assert not config.model.layer_offsets
 
