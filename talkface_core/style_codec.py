@@ -55,11 +55,11 @@ class _Symbols:
     """The anchor this is predicted from; of a REFRESH, its own id."""
     scale: int
     base: IntArray
-    """[12] residuals, -40..40"""
+    """[12] residuals, -80..80"""
     lips_state: int
     """0: not sent; k: sent with lips scale k - 1."""
     lips: IntArray | None
-    """[4] indices"""
+    """[4] indices, -40..40"""
 
 
 class SymbolCoder:
@@ -67,8 +67,8 @@ class SymbolCoder:
 
     def __init__(self, tables: StyleTables) -> None:
         bank = np.array(tables.bank, dtype=np.float64) / TABLE_TOTAL  # dyadic, hence exact in float64
-        self._base = bank[np.array(tables.base_tables)]  # [3, 4, 12, 81]
-        self._lips = bank[np.array(tables.lips_tables)]  # [4, 4, 81]
+        self._base = bank[np.array(tables.base_tables)]  # [3, 4, 12, 161]
+        self._lips = bank[np.array(tables.lips_tables)]  # [4, 4, 161]
         self._base_bits = -np.log2(self._base)
         self._lips_bits = -np.log2(self._lips)
         self._scale_bits = -np.log2(np.array(tables.scale_tables) / TABLE_TOTAL)

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from talkface_core.interfaces import STYLE_VALUES
 
-MAX_INDEX = 20
-"""Largest magnitude of a grid index: values beyond +-MAX_INDEX steps are clipped before coding."""
+MAX_INDEX = 40
+"""Largest magnitude of a grid index: values beyond +-MAX_INDEX steps are clipped before coding. Five sigma at the
+finest step in use, an eighth of one."""
 STEP_DENOMINATOR = 64
 """Steps are whole 64ths of sigma, so that index x step is exact in float32 on every machine."""
 DEFAULT_STEPS_64THS: tuple[int, ...] = (32,) * STYLE_VALUES

@@ -64,7 +64,7 @@ class StyleTables:
     leaks_256ths: tuple[tuple[int, ...], ...]
     """[3][12] prediction coefficient by kind and base value, in 256ths; 0 for REFRESH."""
     bank: tuple[tuple[int, ...], ...]
-    """[N][81] frequencies over residuals -40..40, each >= 1, each table summing to 65 536."""
+    """[N][161] frequencies over residuals -80..80, each >= 1, each table summing to 65 536."""
     base_tables: tuple[tuple[tuple[int, ...], ...], ...]
     """[3][4][12] bank index by kind, frame scale and base value."""
     lips_tables: tuple[tuple[int, ...], ...]
@@ -154,7 +154,7 @@ def integer_frequencies(weights: NDArray[np.float64]) -> tuple[int, ...]:
 
 
 def laplace_table(scale: float) -> tuple[int, ...]:
-    """Frequencies of residuals -40..40 under a Laplace density of this scale (in steps)."""
+    """Frequencies of residuals -80..80 under a Laplace density of this scale (in steps)."""
     edge = math.exp(-0.5 / scale)
     distance = np.abs(np.arange(-MAX_RESIDUAL, MAX_RESIDUAL + 1))
     mass = 0.5 * np.exp(-distance / scale) * (1 / edge - edge)

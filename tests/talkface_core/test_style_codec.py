@@ -14,7 +14,7 @@ from talkface_core.style_codec import MAX_STYLE_PAYLOAD_BYTES, StyleCodecDecoder
 from talkface_core.style_tables import TABLE_TOTAL, default_style_tables, fit_style_tables, synthetic_tracks
 
 TABLES = default_style_tables()
-GOLDEN_PAYLOADS = "03ada18ca39612b491 76dc509e32 05a126899f29603c31 8d0e37611b09 0773a44cf847007e29 a340e13e313c"
+GOLDEN_PAYLOADS = "03adcb878d2681138e 76dc3d09df26 05a12983745736becb 8d0e49c9c1 0773c9e82b8b6bcca8 a3410ba0fcb0"
 """Hex of `golden_values` encoded: a change here is a change of the wire format."""
 
 
@@ -46,7 +46,7 @@ def test_ten_thousand_random_sequences_decode_exactly() -> None:
             assert decoder.is_exact
             assert decoded.tobytes() == encoder.reconstruction.tobytes()
             sent = STYLE_VALUES if with_lips else BASE_STYLE_VALUES
-            assert np.abs(decoded - np.clip(values, -10, 10))[:sent].max() <= 0.62 * 0.5 + 1e-6
+            assert np.abs(decoded - np.clip(values, -20, 20))[:sent].max() <= 0.62 * 0.5 + 1e-6
             assert not decoded[sent:].any()
 
 
@@ -144,9 +144,9 @@ def test_payloads_are_within_a_byte_of_their_code_length() -> None:
         frequencies = [TABLES.kind_table[s.kind], TABLE_TOTAL // 8, TABLES.scale_tables[s.kind][s.scale]]
         frequencies.append(TABLES.lips_state_table[s.lips_state])
         for row, residual in zip(TABLES.base_tables[s.kind][s.scale], s.base, strict=True):
-            frequencies.append(TABLES.bank[row][int(residual) + 40])
+            frequencies.append(TABLES.bank[row][int(residual) + 80])
         for row, index in zip(TABLES.lips_tables[s.lips_state - 1], s.lips, strict=True):
-            frequencies.append(TABLES.bank[row][int(index) + 40])
+            frequencies.append(TABLES.bank[row][int(index) + 80])
         bits = -sum(math.log2(f / TABLE_TOTAL) for f in frequencies)
         assert 8 * len(payload) <= bits + 10
         total_bits, total_bytes, count = total_bits + bits, total_bytes + len(payload), count + 1
@@ -180,7 +180,7 @@ def test_hostile_bytes_raise_only_the_payload_error() -> None:
         except StylePayloadError:
             num_refused += 1
             continue
-        assert values is None or (np.isfinite(values).all() and np.abs(values).max() <= 10)
+        assert values is None or (np.isfinite(values).all() and np.abs(values).max() <= 20)
     assert num_refused > 1500  # junk behind a payload is nearly always noticed
     for payload in (b"", bytes(MAX_STYLE_PAYLOAD_BYTES + 1)):
         with pytest.raises(StylePayloadError, match=r"empty|over 64"):

@@ -49,11 +49,11 @@ def test_laplace_table_matches_the_integrated_density() -> None:
     x = np.linspace(-MAX_RESIDUAL - 0.5, MAX_RESIDUAL + 0.5, NUM_SYMBOLS * 1000 + 1)
     density = np.exp(-np.abs(x) / 2) / 4
     mass = ((density[1:] + density[:-1]) / 2).reshape(NUM_SYMBOLS, 1000).sum(1) * (x[1] - x[0])
-    np.testing.assert_allclose(table, mass, atol=3e-4)
+    np.testing.assert_allclose(table, mass, atol=6e-4)  # the least frequency takes 161 of 65 536
 
 
 def test_integer_frequencies_sum_exactly_and_are_never_zero() -> None:
-    for weights in ([1.0], [1e-30, 1.0], [1, 2, 3, 4, 5.5], list(np.random.default_rng(0).random(81))):
+    for weights in ([1.0], [1e-30, 1.0], [1, 2, 3, 4, 5.5], list(np.random.default_rng(0).random(161))):
         frequencies = integer_frequencies(np.array(weights, dtype=np.float64))
         assert sum(frequencies) == TABLE_TOTAL
         assert min(frequencies) >= 1
@@ -68,7 +68,7 @@ def test_predict_rounds_half_away_from_zero() -> None:
     ("change", "message"),
     [
         ({"version": 2}, "not version 1"),
-        ({"bank": [[1] * 81]}, "bank index|must be an integer|sum to"),
+        ({"bank": [[1] * 161]}, "bank index|must be an integer|sum to"),
         ({"kind_table": [1, 2]}, "kind_table must have 3"),
         ({"steps_64ths": [0] * 16}, "steps_64ths holds 0"),
         ({"steps_64ths": [True] * 16}, "steps_64ths holds True"),
