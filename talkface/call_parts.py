@@ -40,9 +40,8 @@ from talkface_core.errors import CoreError
 from talkface_core.face_model import TalkfaceModel, default_weights_folder, load_face_model
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity
 from talkface_core.style_track import StyleTrack
+from talkface_core.weights import STYLE_TRACK_NAME
 
-STYLE_TRACK_NAME = "style_track.safetensors"
-"""In the weights folder: the recorded style of the identity that comes with the weights."""
 TINY_TRACK_S = 8
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 FRAME_RATE = Fraction(25)
 SAMPLE_RATE_HZ = 48_000
-DIRECTIONS_NAME = "directions.safetensors"
-"""In the weights folder: directions that come with the weights."""
 MAX_VIDEO_S = 120
 STRIP_COLUMNS = 7
 
@@ -145,6 +143,7 @@ def _read_directions(
     """From the given file, else from the weights folder."""
     from talkface_core.directions import load_directions
     from talkface_core.face_model import default_weights_folder
+    from talkface_core.weights import DIRECTIONS_NAME
 
     if path is None and generator is None and weights != "tiny":
         folder = default_weights_folder() if weights == "default" else Path(weights)

@@ -1,10 +1,11 @@
 """Weights of a face model on disk: a folder with `config.json` and safetensors shards, each with its sha256.
 
     default/config.json                  format, version, sizes, style tables, shards with hashes
-    default/model-1-of-2.safetensors     tensors named as in FaceNetworks.state_dict()
-    default/model-2-of-2.safetensors
+    default/model-<sha256>.safetensors   tensors named as in FaceNetworks.state_dict(), in one or more shards
+    default/style_track.safetensors      optional: the recorded style of the model's own face
+    default/directions.safetensors       optional: semantic directions
 
-A single-file model is the same with one shard. Nothing is ever unpickled; whatever does not match is refused with the
+Nothing is ever unpickled; whatever does not match is refused with the
 file's name and the reason.
 """
 
@@ -34,6 +35,10 @@ WEIGHTS_FORMAT = "talkface-face-model"
 CODE_VERSION = 1
 """Raised when the networks' forward pass changes its meaning."""
 CONFIG_NAME = "config.json"
+STYLE_TRACK_NAME = "style_track.safetensors"
+"""Beside a configuration: the recorded style of the identity that comes with the weights (optional)."""
+DIRECTIONS_NAME = "directions.safetensors"
+"""Beside a configuration: semantic directions for `talkface edit` (optional)."""
 DEFAULT_SHARD_BYTES = 15_000_000
 MAX_CONFIG_BYTES = 1 << 20
 MAX_SHARD_BYTES = 1 << 30

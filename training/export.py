@@ -19,7 +19,7 @@ from talkface_core.interfaces import FaceIdentity
 from talkface_core.style_quantiser import STEP_DENOMINATOR
 from talkface_core.style_tables import fit_style_tables
 from talkface_core.style_track import StyleTrack
-from talkface_core.weights import FaceWeights, save_face_weights
+from talkface_core.weights import STYLE_TRACK_NAME, FaceWeights, save_face_weights
 from training.checkpoint import latest_checkpoint, load_checkpoint
 from training.clip_format import Clip, read_clip, read_manifest
 from training.config import ModelConfig, TrainConfig
@@ -77,7 +77,7 @@ def load_run(run: Path) -> tuple[TrainConfig, TrainNetworks, list[str]]:
 def export_run(options: ExportOptions) -> str:
     """Write the face model; returns its sha256.
 
-    Besides the weights, `reference_style.safetensors` gets the style of one training clip of the person: what drives
+    Besides the weights, `style_track.safetensors` gets the style of one training clip of the person: what drives
     head and eyes when nothing is captured.
 
     Raises:
@@ -87,7 +87,9 @@ def export_run(options: ExportOptions) -> str:
     person = options.person or persons[0]
     if person not in persons:
         raise ValueError(f"--person {person!r} is not in the run; there are {', '.join(persons)}")
-    records = [r for r in read_manifest(options.data) if r.split == "train" and r.has_sound and r.num_frames >= MIN_FRAMES]
+    records = [
+        r for r in read_manifest(options.data) if r.split == "train" and r.has_sound and r.num_frames >= MIN_FRAMES
+    ]
     records = [r for r in records if r.person == person] or records
     if not records:
         raise ValueError(f"{options.data} holds no training clip with sound to take style statistics from")
@@ -110,7 +112,7 @@ def export_run(options: ExportOptions) -> str:
     )
     digest = save_face_weights(options.out, weights)
     liveliest = max(sigma_tracks, key=lambda t: float(np.abs(np.diff(t, axis=0)).mean()) if len(t) > 1 else 0.0)
-    StyleTrack(liveliest, Fraction(25)).save(options.out / "reference_style.safetensors")
+    StyleTrack(liveliest, Fraction(25)).save(options.out / STYLE_TRACK_NAME)
     return digest
 
 

@@ -48,7 +48,7 @@ def run_folder(tiny_config: TrainConfig, prepared: Path, tmp_path: Path, feature
 def test_an_exported_run_draws_what_the_run_draws(run_folder: Path, prepared: Path, tmp_path: Path) -> None:
     export_run(ExportOptions(run=run_folder, data=prepared, out=tmp_path / "weights", person="person0"))
     model = load_face_model(tmp_path / "weights")
-    track = StyleTrack.load(tmp_path / "weights" / "reference_style.safetensors")
+    track = StyleTrack.load(tmp_path / "weights" / "style_track.safetensors")
     assert track.values.shape[1] == 16
     _, networks, persons = load_run(run_folder)
     clip = read_clip(prepared, read_manifest(prepared)[0])
