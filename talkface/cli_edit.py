@@ -53,8 +53,8 @@ def edit_command(
         float, typer.Option(help="How far: 1 is the average change of the pairs; the strip goes ± this.")
     ] = 1,
     from_video: Annotated[
-        Path | None,
-        typer.Option(help="Find the directions in this video of one person who moves mouth, eyes and head."),
+        list[Path] | None,
+        typer.Option(help="Find the directions in videos of one person who moves mouth, eyes and head; several times."),
     ] = None,
     num_pairs: Annotated[int, typer.Option(min=1, max=200, help="Pairs of frames per direction, at most.")] = 12,
     sheets: Annotated[
@@ -93,7 +93,7 @@ def edit_command(
         face = _load_face(weights, generator, runtime)
         config = InversionConfig(steps=steps, layer_offsets=layer_offsets)
         wanted = _semantics(semantic)
-        if from_video is not None:
+        if from_video:
             compare = _features(vgg16) if invert_pairs or generator is not None else None
             found = _find_directions(face, from_video, wanted, num_pairs, sheets, leave_out or [], compare, config)
         else:
@@ -160,7 +160,7 @@ def _read_directions(
 
 def _find_directions(
     face: EditableFace,
-    video: Path,
+    videos: list[Path],
     wanted: list[Semantic],
     num_pairs: int,
     sheets: Path | None,
@@ -168,16 +168,16 @@ def _find_directions(
     features: FeatureNetwork | None,
     config: InversionConfig,
 ) -> dict[Semantic, Tensor]:
-    from talkface.face_edit import directions_of, find_faces, pairs_of
+    from talkface.face_edit import directions_of, find_faces, joined, pairs_of
     from talkface_core.alignment import cut
     from talkface_core.directions import contact_sheet
     from talkface_core.tracking import FaceTracker
 
     with _progress() as step:
-        clip = read_clip(video)
-        faces = find_faces(face, clip, FaceTracker(frame_rate=float(FRAME_RATE)), step)
+        seen = [find_faces(face, read_clip(video), FaceTracker(frame_rate=float(FRAME_RATE)), step) for video in videos]
+        faces = joined(seen)
         if len(faces.frames) < 2:
-            raise UserError(f"{video} shows no face", "choose a video in which one person faces the camera")
+            raise UserError(f"{videos[0]} shows no face", "choose a video in which one person faces the camera")
         pairs = pairs_of(faces, wanted, num_pairs)
         if sheets is not None:
             sheets.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def _find_directions(
             typer.echo(f"{semantic.value}: {count} pairs", err=True)
         pairs = {semantic: chosen for semantic, chosen in pairs.items() if chosen}
         if not pairs:
-            raise UserError(f"{video} shows none of these things changing alone", "a longer video may")
+            raise UserError("nothing of that changes alone in the video", "a longer one may show it")
         return directions_of(face, faces, pairs, features, config, step)
 
 

@@ -160,6 +160,16 @@ def find_faces(face: EditableFace, clip: Clip, follower: FaceFollower, step: Ste
     return ClipFaces(frames, stacked, torch.stack(latents) if latents else None)
 
 
+def joined(parts: Sequence[ClipFaces]) -> ClipFaces:
+    """Several clips of one person as one; measures and latents do not depend on where in the picture the face is."""
+    latents = [part.latents for part in parts if part.latents is not None]
+    return ClipFaces(
+        [frame for part in parts for frame in part.frames],
+        np.concatenate([part.points for part in parts]),
+        torch.cat(latents) if latents else None,
+    )
+
+
 def pairs_of(faces: ClipFaces, semantics: Sequence[Semantic], num_pairs: int) -> dict[Semantic, list[FramePair]]:
     """Candidate pairs for each thing that the clip shows changing alone; others are left out."""
     if len(faces.frames) < 2:

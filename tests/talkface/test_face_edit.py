@@ -27,6 +27,7 @@ from talkface.face_edit import (
     film_frames,
     find_faces,
     invert_portrait,
+    joined,
     pairs_of,
 )
 from talkface_core.directions import Semantic, save_directions
@@ -117,6 +118,15 @@ def test_directions_are_differences_of_the_pairs(face: ModelFace, faces: ClipFac
     for semantic, chosen in pairs.items():
         expected = torch.stack([faces.latents[p.high] - faces.latents[p.low] for p in chosen]).mean(0)
         torch.testing.assert_close(found[semantic], expected)
+
+
+def test_clips_of_one_person_join(faces: ClipFaces) -> None:
+    both = joined([faces, faces])
+    assert len(both.frames) == len(both.points) == 108
+    assert faces.latents is not None
+    assert both.latents is not None
+    torch.testing.assert_close(both.latents[54:], faces.latents)
+    assert joined([ClipFaces([], np.zeros((0, 68, 2)), None)]).latents is None
 
 
 def test_an_official_generator_inverts_the_pairs(faces: ClipFaces) -> None:
