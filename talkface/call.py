@@ -77,7 +77,8 @@ def run_end(options: EndOptions) -> None:
     if options.record is not None:
         record.write(options.record)
     else:
-        show_report(build_report(record, record, command=typed_command()), options.report)
+        report = build_report(record, record, command=typed_command())
+        show_report(report, options.report, recording=options.sink.output)
 
 
 class EndOfCall:
