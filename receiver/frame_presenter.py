@@ -1,4 +1,6 @@
-"""Shows each frame when the sound of its time leaves, or not at all; measures how well that went.
+"""Shows each frame when the sound of its time leaves; measures how well that went.
+
+A frame that is more than one frame time late is not shown, unless none was for half a second: better late than frozen.
 
 Skew is the shown frame's media time minus the position of the sound that leaves at that moment, in milliseconds:
 negative when the picture is behind.
@@ -10,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from receiver.media_clock import MediaClock
-from receiver.render_worker import DrawnFrame
+from receiver.render_worker import STARVING_US, DrawnFrame
 from receiver.sample_store import SampleStore
 from receiver.stall_tracker import PictureStallTracker
 
@@ -39,6 +41,7 @@ class FramePresenter:
         self.stalls = PictureStallTracker(frame_us)
         self._clock = clock
         self._frame_us = frame_us
+        self._last_shown_us: int | None = None
         self._waiting: deque[DrawnFrame] = deque(maxlen=MAX_WAITING_FRAMES)
 
     @property
@@ -63,9 +66,11 @@ class FramePresenter:
             shown = self._waiting.popleft()
         if shown is None:
             return None
-        if now_us > self.show_by_us(shown.samples):
+        is_starving = self._last_shown_us is None or now_us - self._last_shown_us > STARVING_US
+        if now_us > self.show_by_us(shown.samples) and not is_starving:
             self.counters.too_late += 1
             return None
+        self._last_shown_us = now_us
         self.counters.shown += 1
         self.num_slots = max(self.num_slots, shown.index + 1)
         skew_ms = abs(shown.samples - self._clock.position(now_us)) / 48.0

@@ -1,7 +1,7 @@
 """Draws frames on one thread beside the event loop; inference releases the interpreter lock.
 
 The queue is bounded and drops the oldest: when drawing cannot keep up, frames are skipped and those that are drawn
-stay in sync. A frame that nobody could show any more is not drawn at all.
+stay in sync. A frame that could not be shown in time is not drawn at all, unless nothing was drawn for half a second.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 QUEUE_FRAMES = 8
 """0.3 s; drop_oldest."""
 JOIN_TIMEOUT_S = 10.0
+STARVING_US = 500_000
+"""After this long without a frame one is drawn although it will be late: a face out of step beats a frozen one."""
 _FOLLOW = 0.2
 """How fast the usual drawing time follows the last one."""
 
@@ -75,8 +77,8 @@ class RenderWorker:
         self._jobs: deque[FrameJob] = deque()
         self._wake = threading.Condition()
         self._usual_us = 0.0
+        self._last_drawn_us = clock.now_us()
         self._is_stopping = False
-        self._usual_us = 0.0
         self._thread: threading.Thread | None = None
 
     @property
@@ -124,8 +126,9 @@ class RenderWorker:
                     self._wake.wait()
                 if self._is_stopping:
                     return
+                is_starving = self._clock.now_us() - self._last_drawn_us > STARVING_US
                 job, renderer = self._next_job(), self._renderer
-            self._draw(job, renderer)
+            self._draw(job, renderer, is_starving=is_starving)
 
     def _next_job(self) -> FrameJob:
         """The oldest frame that can be ready in time, at worst the newest of all; holding `_wake`.
@@ -138,9 +141,9 @@ class RenderWorker:
             self.counters.overdue += 1
         return self._jobs.popleft()
 
-    def _draw(self, job: FrameJob, renderer: FaceRenderer) -> None:
+    def _draw(self, job: FrameJob, renderer: FaceRenderer, *, is_starving: bool) -> None:
         started_us = self._clock.now_us()
-        if started_us + self._usual_us > self._show_by_us(job.samples):
+        if not is_starving and started_us + self._usual_us > self._show_by_us(job.samples):
             self.counters.overdue += 1
             self._usual_us *= 0.9  # one slow frame must not stop drawing for good
             return
@@ -151,8 +154,9 @@ class RenderWorker:
             if self.counters.failed == 1:
                 _log.exception("drawing a frame failed; further failures are only counted")
             return
-        taken_us = self._clock.now_us() - started_us
-        self._usual_us += 0.2 * (taken_us - self._usual_us)
+        self._last_drawn_us = self._clock.now_us()
+        taken_us = self._last_drawn_us - started_us
+        self._usual_us += _FOLLOW * (taken_us - self._usual_us)
         self.render_ms.add(taken_us / 1000.0)
         self.counters.drawn += 1
         self._on_frame(DrawnFrame(job.index, job.samples, image))

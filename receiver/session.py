@@ -34,7 +34,8 @@ _log = logging.getLogger(__name__)
 
 MIN_RENDER_MARGIN_US = 60_000
 """Between a frame's sound being ready and the frame being shown: drawing, and a busy machine's scheduling."""
-MAX_RENDER_MARGIN_US = 150_000
+MAX_RENDER_MARGIN_US = 400_000
+"""A machine that needs more than 250 ms for a frame shows a face that is behind its sound."""
 STATS_INTERVAL_S = 30.0
 """One costs 220 bytes on the wire with its acknowledgement; loss and jitter go by RTCP every 5 s anyway."""
 DRAIN_S = 0.25

@@ -41,9 +41,21 @@ def test_late_frame_is_shown_with_its_skew(presenter: FramePresenter) -> None:
 
 def test_frame_more_than_a_frame_late_is_not_shown(presenter: FramePresenter) -> None:
     presenter.add(frame(0))
-    assert presenter.take(140_001) is None
+    presenter.take(100_000)
+    presenter.add(frame(1))
+    assert presenter.take(180_001) is None
     assert presenter.counters.too_late == 1
-    assert presenter.skew_ms.count == 0
+    assert presenter.skew_ms.count == 1
+
+
+def test_late_frame_is_shown_when_there_was_none_for_long(presenter: FramePresenter) -> None:
+    presenter.add(frame(0))
+    assert presenter.take(300_000) is not None  # the first of the call
+    presenter.add(frame(5))
+    assert presenter.take(600_000) is None
+    presenter.add(frame(6))
+    assert presenter.take(801_000) is not None
+    assert presenter.max_skew_ms == pytest.approx(461.0)
 
 
 def test_of_two_due_frames_the_newer_is_shown(presenter: FramePresenter) -> None:

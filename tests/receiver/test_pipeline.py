@@ -47,6 +47,8 @@ class PipelineBench:
     def _submit(self, job: FrameJob) -> None:
         self.jobs.append(job)
         started_us = max(self.clock.time_us, self._renderer_free_us)
+        if started_us + self.render_us > self.pipeline.presenter.show_by_us(job.samples):
+            return  # as the render worker does
         self._renderer_free_us = started_us + self.render_us
         image = self.renderer.render(job.audio, job.style)
         self.finished.append((self._renderer_free_us, DrawnFrame(job.index, job.samples, image)))
@@ -140,10 +142,9 @@ def test_too_slow_a_model_loses_frames_not_sync(
 ) -> None:
     bench = make_bench(render_us=48_000)  # 21 frames/s
     bench.run(kit.Stream(speech_packets).arrivals(60))
-    shown_times = [(at_us, frame) for at_us, frame in bench.frames]
-    for at_us, frame in shown_times:
+    assert 0.6 * bench.expected() < len(bench.frames) < 0.95 * bench.expected()
+    for at_us, frame in bench.frames:
         assert abs(frame.samples - bench.pipeline.clock.position(at_us)) / 48 <= 42
-    assert bench.pipeline.presenter.counters.too_late > 0
 
 
 def test_browser_without_style_drives_a_face(kit: ModuleType, make_bench: Callable[..., PipelineBench]) -> None:

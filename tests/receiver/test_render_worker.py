@@ -43,9 +43,10 @@ class Bench:
     def __init__(self, kit: ModuleType) -> None:
         self.clock = kit.FakeClock(0)
         self.renderer = Renderer()
+        self.show_by_us = 1_000_000
         self.frames: list[DrawnFrame] = []
         self.worker = RenderWorker(
-            self.renderer, self.clock, show_by_us=lambda samples: 1_000_000, on_frame=self.frames.append
+            self.renderer, self.clock, show_by_us=lambda samples: self.show_by_us, on_frame=self.frames.append
         )
 
     def wait_for(self, done: Any) -> None:
@@ -82,14 +83,24 @@ def test_full_queue_drops_the_oldest(bench: Bench) -> None:
 
 
 def test_frame_that_nobody_can_show_is_not_drawn(bench: Bench) -> None:
-    bench.clock.time_us = 2_000_000
+    bench.show_by_us = -1
     bench.worker.start()
     bench.worker.submit(job(0))
     bench.wait_for(lambda: bench.worker.counters.overdue == 1)
-    bench.clock.time_us = 0
+    bench.show_by_us = 1_000_000
     bench.worker.submit(job(1))
     bench.wait_for(lambda: bench.frames)
     assert [frame.index for frame in bench.frames] == [1]
+
+
+def test_starving_face_gets_the_newest_frame_although_it_is_late(bench: Bench) -> None:
+    bench.clock.time_us = 2_000_000
+    for index in range(4):
+        bench.worker.submit(job(index))
+    bench.worker.start()
+    bench.wait_for(lambda: bench.frames)
+    assert [frame.index for frame in bench.frames] == [3]
+    assert bench.worker.counters.overdue == 3
 
 
 def test_failing_model_costs_frames_not_the_call(bench: Bench) -> None:
