@@ -62,7 +62,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        # 9.6 kbps on the wire. 120 ms packets cost 60 ms of latency more.
+        # 10.2 kbps on the wire. 120 ms packets cost 60 ms of latency more.
         Preset(
             name="minimum",
             bitrate_bps=6_000,
@@ -72,7 +72,7 @@ PRESETS: dict[str, Preset] = {
             rtcp_interval_s=5.0,
             packets_per_style=1,
             style_limit_bps=900,
-            opus_kbps=5.30,
+            opus_kbps=5.85,
         ),
         # 15.9 kbps. Below 8 kbps wideband the fricatives suffer and the face loses /s/ and /f/.
         Preset(

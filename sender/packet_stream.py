@@ -130,7 +130,10 @@ class PacketStream:
             # A word begins softly: the packet before the one that opened the gate goes out as well, late.
             packets.append(speech_packet(previous.opus, previous.ticks, previous.duration_ticks))
             self.totals.num_lookback_packets += 1
-        style = self._style.talking_payload(values, self.ticks + duration) if self._style is not None else b""
+        style = b""
+        if self._style is not None:
+            self._style.note_sound(len(opus), duration)
+            style = self._style.talking_payload(values, self.ticks + duration)
         has_partner = self.redundancy and previous is not None and (previous.was_sent or previous.slot_is_free)
         redundancy = previous.opus if has_partner and previous is not None else b""
         packets.append(speech_packet(opus, self.ticks, duration, style=style, previous=redundancy))

@@ -1,5 +1,8 @@
 """When a style block is sent, and with what: every n-th packet, inside a rate budget, absolute once a second.
 
+A preset promises a rate for sound and style together. A voice that costs more than the preset's mean (libopus's rate
+varies by some per cent with the speaker) takes from the style's budget, down to half of it.
+
 Decided before the style codec is asked, because its encoder follows what it encoded: a payload that is made must be
 sent.
 """
@@ -20,6 +23,8 @@ REFRESH_TICKS: Final = RTP_CLOCK_HZ
 """An absolute payload at least once a second, so that a loss is forgotten within one."""
 _BUDGET_S: Final = 1.0
 """Unused budget is kept this long."""
+_SOUND_CREDIT_S: Final = 1.0
+"""Sound cheaper than the mean is remembered up to this much of the style's budget, against the louder words to come."""
 
 
 class StyleScheduler:
@@ -34,6 +39,7 @@ class StyleScheduler:
         self._last_ticks: int | None = None
         self._refreshed_ticks: int | None = None
         self._budget_bits = 0.0
+        self._sound_debt_bits = 0.0
         self.num_blocks = 0
         self.num_payload_bytes = 0
         self.num_over_budget = 0
@@ -47,6 +53,12 @@ class StyleScheduler:
     def request_refresh(self) -> None:
         """Make the next payload absolute: something was lost, or the link is new."""
         self._refreshed_ticks = None
+
+    def note_sound(self, opus_bytes: int, duration_ticks: int) -> None:
+        """A packet of speech goes out: what it costs above the preset's mean is style's to save."""
+        expected_bits = self._preset.opus_kbps * 1000 * duration_ticks / RTP_CLOCK_HZ
+        least = -self._preset.style_limit_bps * _SOUND_CREDIT_S
+        self._sound_debt_bits = max(self._sound_debt_bits + 8 * opus_bytes - expected_bits, least)
 
     def talking_payload(self, values: NDArray[np.float32] | None, ticks: int) -> bytes:
         """Payload for the next packet of speech; b"" when it carries none.
@@ -87,4 +99,7 @@ class StyleScheduler:
         elapsed_s = 0.0 if self._last_ticks is None else (ticks - self._last_ticks) / RTP_CLOCK_HZ
         self._last_ticks = ticks
         limit = self._preset.style_limit_bps
-        self._budget_bits = min(self._budget_bits + limit * elapsed_s, limit * _BUDGET_S)
+        income = limit * elapsed_s
+        paid = min(max(self._sound_debt_bits, 0.0), income / 2)
+        self._sound_debt_bits -= paid
+        self._budget_bits = min(self._budget_bits + income - paid, limit * _BUDGET_S)

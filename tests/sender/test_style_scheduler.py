@@ -62,6 +62,24 @@ def test_the_budget_holds_on_average_and_nothing_encoded_is_thrown_away(size: in
         assert scheduler.num_over_budget > 0
 
 
+@pytest.mark.parametrize(("excess_bps", "share"), [(-500, 1.0), (0, 1.0), (300, 0.75), (5000, 0.5)])
+def test_a_costly_voice_takes_from_the_style_but_not_more_than_half(excess_bps: int, share: float) -> None:
+    preset = get_preset("good")
+    scheduler = StyleScheduler(Codec(40), preset)
+    seconds = 60
+    packet_bytes = (preset.opus_kbps * 1000 + excess_bps) * 0.06 / 8
+    bits = sound_bits = 0
+    for i in range(seconds * 1000 // 60):
+        opus_bytes = round(packet_bytes * (i + 1)) - round(packet_bytes * i)
+        scheduler.note_sound(opus_bytes, PACKET)
+        payload = scheduler.talking_payload(VALUES, (i + 1) * PACKET)
+        bits += 8 * (len(payload) + 5) if payload else 0
+        sound_bits += 8 * opus_bytes
+    assert bits / seconds == pytest.approx(share * preset.style_limit_bps, rel=0.05)
+    if excess_bps <= 300:
+        assert (bits + sound_bits) / seconds <= preset.opus_kbps * 1000 + preset.style_limit_bps + 20
+
+
 def test_without_a_face_nothing_is_sent() -> None:
     codec = Codec()
     scheduler = StyleScheduler(codec, get_preset("default"))
