@@ -112,7 +112,6 @@ class LandmarkNet(nn.Module):
     Args:
         widths: channels at S/2 to S/32.
         head_width: channels of the decoder.
-        num_framings: classes of the score head.
     """
 
     downsampling_factor = 32
