@@ -17,17 +17,14 @@ from torch import Tensor
 from talkface_core.face_model import TalkfaceModel
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.landmarks import CROP_PX, LandmarkNet, load_landmark_net
-from talkface_core.metrics import FeatureStatistics, StyleBits, Unavailable, frechet_distance
+from talkface_core.metrics import FeatureStatistics, StyleBits, Unavailable, frames_to_unit, frechet_distance
 from talkface_core.metrics.inception import load_fid_features
 from talkface_core.metrics.lip_sync_error import load_lip_sync_scorer
 from talkface_core.metrics.own_features import OwnFeatureScores
-from training.clip_format import ClipRecord, read_clip, read_manifest
-from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip, measure_clip
+from training.clip_format import Clip, ClipRecord, read_clip, read_manifest
+from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip, look_at, measure_clip
 from training.evaluate_pictures import write_contact_sheet, write_side_by_side
 from training.through_wire import WireSettings
-
-TABLE_ONE = ("ssim", "psnr_db", "lmd_mouth", "lse_d", "fid")
-"""Columns of the paper's Table I."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,68 +88,70 @@ def evaluate(
         "missing": {},
         "clips": [],
     }
-    reference = _reference_styles(model, options.data, records) if Mode.REFERENCE in options.modes else {}
-    rows: list[list[NDArray[np.uint8]]] = []
-    for mode in options.modes:
-        began = time.monotonic()
-        summary, drawn = _evaluate_mode(model, renderer, records, mode, options, judges, network, reference, report)
-        summary["seconds"] = time.monotonic() - began
-        report["modes"][str(mode)] = summary
-        rows.append(drawn)
-        shown = "  ".join(f"{k} {_number(summary.get(k))}" for k in TABLE_ONE)
-        log(f"{mode:<10}{shown}  sharpness {_number(summary['sharpness_face'])}")
+    reference = _reference_clips(records)
+    sums = {mode: _ModeSums(network) for mode in options.modes}
+    kept: dict[Mode, list[NDArray[np.uint8]]] = {mode: [] for mode in options.modes}
+    truth: list[Clip] = []
+    began = time.monotonic()
+    for number, record in enumerate(records, 1):
+        seen = look_at(model, read_clip(options.data, record), judges)
+        if len(truth) < options.num_videos:
+            truth.append(seen.clip)
+        for mode in options.modes:
+            other = None
+            if mode is Mode.REFERENCE:
+                other = clip_style(model, read_clip(options.data, reference[record.name]))
+            bits = sums[mode].bits
+            drawn = draw_clip(
+                renderer, model, seen.clip, mode, own_style=seen.style, wire=wire, reference=other, bits=bits
+            )
+            measured = measure_clip(seen, drawn, judges)
+            sums[mode].add(measured, seen.frames, frames_to_unit(drawn), judges)
+            report["missing"] |= measured.missing
+            report["clips"].append({"clip": record.name, "mode": str(mode), **measured.values})
+            if len(kept[mode]) < options.num_videos:
+                kept[mode].append(drawn)
+        left = (time.monotonic() - began) / number * (len(records) - number)
+        log(f"[{number}/{len(records)}] {record.name}  {left:.0f} s left")
+    if isinstance(judges.inception, Unavailable):
+        report["missing"]["fid"] = judges.inception.reason
+    report["modes"] = {str(mode): sums[mode].means() for mode in options.modes}
+    report["seconds"] = time.monotonic() - began
     if options.pictures is not None:
-        truth = [read_clip(options.data, r) for r in records[: options.num_videos]]
         options.pictures.mkdir(parents=True, exist_ok=True)
+        rows = [kept[mode] for mode in options.modes]
         write_side_by_side(options.pictures, truth, rows, [str(m) for m in options.modes])
         write_contact_sheet(options.pictures / "contact_sheet.png", truth, rows)
         log(f"side-by-side videos and contact_sheet.png are in {options.pictures}")
     return report
 
 
-def _evaluate_mode(
-    model: TalkfaceModel,
-    renderer: Any,
-    records: Sequence[ClipRecord],
-    mode: Mode,
-    options: EvaluateOptions,
-    judges: Judges,
-    network: LandmarkNet,
-    reference: dict[str, NDArray[np.float32]],
-    report: dict[str, Any],
-) -> tuple[dict[str, float | None], list[NDArray[np.uint8]]]:
-    """Means of one mode, and the first drawn clips for pictures."""
-    bits = StyleBits()
-    own = OwnFeatureScores(lambda frames: own_features(network, frames))
-    real_statistics, fake_statistics = FeatureStatistics(), FeatureStatistics()
-    single: list[Measured] = []
-    kept: list[NDArray[np.uint8]] = []
-    for record in records:
-        clip = read_clip(options.data, record)
-        drawn = draw_clip(
-            renderer, model, clip, mode, wire=options.wire, reference=reference.get(record.name), bits=bits
-        )
-        measured, real, fake = measure_clip(clip, drawn, judges)
-        if len(kept) < options.num_videos:
-            kept.append(drawn)
-        own.update(real, fake)
+class _ModeSums:
+    """What one mode collects over the clips."""
+
+    def __init__(self, network: LandmarkNet) -> None:
+        self.bits = StyleBits()
+        self._own = OwnFeatureScores(lambda frames: own_features(network, frames))
+        self._real, self._fake = FeatureStatistics(), FeatureStatistics()
+        self._single: list[Measured] = []
+
+    def add(self, measured: Measured, real: Tensor, fake: Tensor, judges: Judges) -> None:
+        """Take in one clip."""
+        self._single.append(measured)
+        self._own.update(real, fake)
         if not isinstance(judges.inception, Unavailable):
             for part_real, part_fake in zip(real.split(16), fake.split(16), strict=True):
-                real_statistics.update(judges.inception(part_real))
-                fake_statistics.update(judges.inception(part_fake))
-        single.append(measured)
-        report["clips"].append({"clip": record.name, "mode": str(mode), **measured.values})
-        report["missing"] |= measured.missing
-    summary = {name: _mean([m.values[name] for m in single]) for name in single[0].values}
-    summary |= own.compute()
-    if isinstance(judges.inception, Unavailable):
-        summary["fid"] = None
-        report["missing"]["fid"] = judges.inception.reason
-    else:
-        summary["fid"] = frechet_distance(real_statistics, fake_statistics)
-    if bits.seconds > 0:
-        summary |= {f"style_{layer}_kbps": value for layer, value in bits.kbps().items()}
-    return summary, kept
+                self._real.update(judges.inception(part_real))
+                self._fake.update(judges.inception(part_fake))
+
+    def means(self) -> dict[str, float | None]:
+        """Means over clips; FID and distances over all frames at once."""
+        summary = {name: _mean([m.values[name] for m in self._single]) for name in self._single[0].values}
+        summary |= self._own.compute()
+        summary["fid"] = frechet_distance(self._real, self._fake) if self._real.count else None
+        if self.bits.seconds > 0:
+            summary |= {f"style_{layer}_kbps": value for layer, value in self.bits.kbps().items()}
+        return summary
 
 
 def choose_records(records: Sequence[ClipRecord], split: str | None, max_clips: int) -> list[ClipRecord]:
@@ -169,21 +168,14 @@ def choose_records(records: Sequence[ClipRecord], split: str | None, max_clips: 
     return chosen[:max_clips] if max_clips else chosen
 
 
-def _reference_styles(
-    model: TalkfaceModel, data: Path, records: Sequence[ClipRecord]
-) -> dict[str, NDArray[np.float32]]:
-    """For each clip the style of another one: of the same person where there is one."""
-    styles: dict[str, NDArray[np.float32]] = {}
+def _reference_clips(records: Sequence[ClipRecord]) -> dict[str, ClipRecord]:
+    """For each clip another one whose style it gets: of the same person where there is one."""
+    chosen = {}
     for i, record in enumerate(records):
-        others = [r for r in (*records[i + 1 :], *records[:i]) if r.person == record.person] or [
-            *records[i + 1 :],
-            *records[:i],
-        ]
-        other = others[0] if others else record
-        if other.name not in styles:
-            styles[other.name] = clip_style(model, read_clip(data, other))
-        styles[f"of {record.name}"] = styles[other.name]
-    return {r.name: styles[f"of {r.name}"] for r in records}
+        others = [*records[i + 1 :], *records[:i]]
+        same = [r for r in others if r.person == record.person]
+        chosen[record.name] = (same or others or [record])[0]
+    return chosen
 
 
 @torch.inference_mode()
@@ -212,10 +204,6 @@ def _for_network(frames: Tensor) -> Tensor:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None and np.isfinite(v)]
     return float(np.mean(known)) if known else None
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from talkface_core.interfaces import BASE_STYLE_VALUES, FaceRenderer
 from talkface_core.metrics import (
     FACE_POINTS,
     MOUTH_POINTS,
+    MS_SSIM_LEAST_PX,
     StyleBits,
     Unavailable,
     background_flicker,
@@ -27,9 +28,9 @@ from talkface_core.metrics import (
     frames_to_unit,
     high_band_ratio,
     landmark_distance,
-    ms_ssim,
     psnr,
     ssim,
+    ssim_and_ms_ssim,
     static_background_mask,
 )
 from talkface_core.metrics.inception import FidFeatures
@@ -107,6 +108,7 @@ def draw_clip(
     clip: Clip,
     mode: Mode,
     *,
+    own_style: NDArray[np.float32] | None = None,
     wire: WireSettings | None,
     reference: NDArray[np.float32] | None = None,
     samples: NDArray[np.int16] | None = None,
@@ -115,6 +117,7 @@ def draw_clip(
     """Draw every frame of a clip.
 
     Args:
+        own_style: [T, V] of the clip's own picture where it is known already.
         wire: send sound and style through their codecs; None draws from the originals.
         reference: [T', V] style of another video, for Mode.REFERENCE.
         samples: other sound than the clip's own.
@@ -126,7 +129,7 @@ def draw_clip(
     sound = clip.samples if samples is None else samples
     style: NDArray[np.float32] | None = None
     if mode in (Mode.LIVE, Mode.BASE):
-        style = clip_style(model, clip)
+        style = clip_style(model, clip) if own_style is None else own_style
     elif mode is Mode.REFERENCE:
         if reference is None:
             raise ValueError("mode reference needs a style track of another clip")
@@ -148,39 +151,55 @@ def draw_clip(
     )
 
 
-@torch.inference_mode()
-def measure_clip(clip: Clip, drawn: NDArray[np.uint8], judges: Judges) -> tuple[Measured, Tensor, Tensor]:
-    """All metrics of one drawn clip against the true one at the drawn resolution.
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a clip is measured against, computed once for all modes."""
 
-    Returns:
-        numbers, and both clips as [T, 3, R, R] in [0, 1] for metrics over many clips.
-    """
-    real = frames_to_unit(resize_frames(clip.frames, drawn.shape[1]))
-    fake = frames_to_unit(drawn)
+    clip: Clip
+    frames: Tensor
+    """[T, 3, R, R] in [0, 1] at the drawn resolution."""
+    points: Tensor
+    """[T, 68, 2] pixels of it."""
+    still: Tensor
+    """[R, R] bool: static background."""
+    style: NDArray[np.float32]
+    """[T, V] of the clip's own picture."""
+
+
+@torch.inference_mode()
+def look_at(model: TalkfaceModel, clip: Clip, judges: Judges) -> Truth:
+    """The true side of every comparison."""
+    frames = frames_to_unit(resize_frames(clip.frames, model.info.resolution_px))
+    points = judges.points(frames)
+    return Truth(clip, frames, points, static_background_mask(frames, points), clip_style(model, clip))
+
+
+@torch.inference_mode()
+def measure_clip(truth: Truth, drawn: NDArray[np.uint8], judges: Judges) -> Measured:
+    """All metrics of one drawn clip [T, R, R, 3] against the true one."""
+    real, fake = truth.frames, frames_to_unit(drawn)
+    side = drawn.shape[1]
     result = Measured()
     values = result.values
-    values["ssim"] = float(ssim(real, fake).mean())
     values["psnr_db"] = float(psnr(real, fake).mean())
-    if drawn.shape[1] > 160:
-        values["ms_ssim"] = float(ms_ssim(real, fake).mean())
+    if side >= MS_SSIM_LEAST_PX:
+        one, many = ssim_and_ms_ssim(real, fake)
+        values["ssim"], values["ms_ssim"] = float(one.mean()), float(many.mean())
     else:
-        values["ms_ssim"] = None
-        result.missing["ms_ssim"] = "frames below 161 pixels have no five scales"
-    real_points, fake_points = judges.points(real), judges.points(fake)
+        values["ssim"], values["ms_ssim"] = float(ssim(real, fake).mean()), None
+        result.missing["ms_ssim"] = f"frames below {MS_SSIM_LEAST_PX} pixels have no five scales"
+    fake_points = judges.points(fake)
     # 256 px is the reference size of every landmark distance here, whatever is drawn.
-    scale = 256 / drawn.shape[1]
-    values["lmd_mouth"] = float(landmark_distance(real_points, fake_points, MOUTH_POINTS).mean()) * scale
-    values["lmd_face"] = float(landmark_distance(real_points, fake_points, FACE_POINTS).mean()) * scale
-    for name, indices in (("face", FACE_POINTS), ("mouth", MOUTH_POINTS)):
-        box = box_around(real_points, indices, drawn.shape[1])
-        values[f"sharpness_{name}"] = high_band_ratio(real, fake, box)
-    mask = static_background_mask(real, real_points)
-    values["flicker"] = background_flicker(fake, mask)
-    values["flicker_of_original"] = background_flicker(real, mask)
+    scale = 256 / side
+    for name, indices in (("mouth", MOUTH_POINTS), ("face", FACE_POINTS)):
+        values[f"lmd_{name}"] = float(landmark_distance(truth.points, fake_points, indices).mean()) * scale
+        values[f"sharpness_{name}"] = high_band_ratio(real, fake, box_around(truth.points, indices, side))
+    values["flicker"] = background_flicker(fake, truth.still)
+    values["flicker_of_original"] = background_flicker(real, truth.still)
     if values["flicker"] is None:
         result.missing["flicker"] = "the crop shows no static background"
-    _measure_lip_sync(clip, fake, real_points, judges, result)
-    return result, real, fake
+    _measure_lip_sync(truth.clip, fake, truth.points, judges, result)
+    return result
 
 
 def _measure_lip_sync(clip: Clip, fake: Tensor, points: Tensor, judges: Judges, result: Measured) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from talkface_core.metrics.flicker import background_flicker, static_background_mask
 from talkface_core.metrics.frechet import FeatureStatistics, frechet_distance
-from talkface_core.metrics.image import ms_ssim, psnr, ssim
+from talkface_core.metrics.image import MS_SSIM_LEAST_PX, ms_ssim, psnr, ssim, ssim_and_ms_ssim
 from talkface_core.metrics.landmark_distance import FACE_POINTS, MOUTH_POINTS, landmark_distance
 from talkface_core.metrics.result import Unavailable, frames_to_unit
 from talkface_core.metrics.sharpness import box_around, high_band_ratio
@@ -18,6 +18,7 @@ from talkface_core.metrics.style_bits import StyleBits
 __all__ = [
     "FACE_POINTS",
     "MOUTH_POINTS",
+    "MS_SSIM_LEAST_PX",
     "FeatureStatistics",
     "StyleBits",
     "Unavailable",
@@ -30,5 +31,6 @@ __all__ = [
     "ms_ssim",
     "psnr",
     "ssim",
+    "ssim_and_ms_ssim",
     "static_background_mask",
 ]

@@ -15,6 +15,7 @@ from talkface_core.metrics.result import check_same_frames
 WINDOW_PX = 11
 SIGMA_PX = 1.5
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+MS_SSIM_LEAST_PX = (WINDOW_PX - 1) * 2 ** (len(MS_SSIM_WEIGHTS) - 1) + 1
 
 
 def psnr(real: Tensor, fake: Tensor) -> Tensor:
@@ -42,17 +43,26 @@ def ms_ssim(real: Tensor, fake: Tensor) -> Tensor:
     Raises:
         ValueError: frames below 161 pixels have no room for five scales of the window.
     """
+    return ssim_and_ms_ssim(real, fake)[1]
+
+
+def ssim_and_ms_ssim(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Both at the price of the second, [T] each; errors as `ms_ssim`."""
     check_same_frames("ms_ssim", real, fake)
-    least = (WINDOW_PX - 1) * 2 ** (len(MS_SSIM_WEIGHTS) - 1) + 1
-    if min(real.shape[-2:]) < least:
-        raise ValueError(f"ms_ssim: frames must be at least {least} pixels high and wide, got {[*real.shape[-2:]]}")
+    if min(real.shape[-2:]) < MS_SSIM_LEAST_PX:
+        raise ValueError(
+            f"ms_ssim: frames must be at least {MS_SSIM_LEAST_PX} pixels high and wide, got {[*real.shape[-2:]]}"
+        )
     product = real.new_ones(real.shape[0])
+    full: Tensor | None = None
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
         similarity, contrast = _ssim_and_contrast(real, fake)
+        full = similarity if full is None else full
         is_last = scale == len(MS_SSIM_WEIGHTS) - 1
         product = product * (similarity if is_last else contrast).clamp_min(0) ** weight
         real, fake = F.avg_pool2d(real, 2), F.avg_pool2d(fake, 2)
-    return product
+    assert full is not None
+    return full, product
 
 
 def _ssim_and_contrast(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
