@@ -72,10 +72,10 @@ def run_training(options: TrainOptions) -> Path:
     config = resolve_config(options)
     world = join_world(options.device)
     try:
-        data = _prepared_data(options, config, world)
         if options.dry_run:
             world.log(summary(TrainNetworks(config, 1), config))
             return options.out
+        data = _prepared_data(options, config, world)
         expert = gated_lip_expert(data, config.data, world.device, world.log) if config.loss.contrastive > 0 else None
         features = load_feature_networks(config.loss, world.device, expert)
         run: Run = open_run(config, data, options.out, features, world, _init_checkpoint(options.init))
