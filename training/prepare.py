@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch
+
 from training.clip_format import ClipFormatError, ClipRecord, parse_record, write_manifest
 from training.prepare_file import ClipRules, Dropped, FaceEye, TrackingEye, prepare_file, use_one_thread
 from training.prepare_sources import PrepareError, Source, find_sources
@@ -122,10 +124,15 @@ def run_local(
     """Prepare on this machine's cores; a file that kills its process is dropped, the others go on."""
     count = min(workers or os.cpu_count() or 1, len(sources))
     if count <= 1:
-        eye = make_eye() if sources else None
-        for source in sources:
-            assert eye is not None
-            yield prepare_and_remember(source, out, rules, eye)
+        threads = torch.get_num_threads()
+        use_one_thread()  # pictures are small: a second thread waits more than it works
+        try:
+            eye = make_eye() if sources else None
+            for source in sources:
+                assert eye is not None
+                yield prepare_and_remember(source, out, rules, eye)
+        finally:
+            torch.set_num_threads(threads)
         return
     left = {s.name: s for s in sources}
     try:

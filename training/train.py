@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +81,12 @@ def run_training(options: TrainOptions) -> Path:
         features = load_feature_networks(config.loss, world.device, expert)
         run: Run = open_run(config, data, options.out, features, world, _init_checkpoint(options.init))
         world.log(summary(run.state.networks, config))
-        run.train()
+        # A batch system ends jobs with SIGTERM: save and stop as for Ctrl-C.
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            run.train()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
     finally:
         world.close()
     return options.out

@@ -87,3 +87,24 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ValueError, match="use --device cpu"):
             join_world("cuda")
     World().close()
+
+
+@pytest.mark.slow
+def test_a_terminated_run_saves_and_goes_on(prepared: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training.train", "debug_cpu", "--data", str(prepared), "--out", str(tmp_path)]
+    options = [o for o in OPTIONS if not o.startswith("--train.steps")] + ["--train.steps=100000"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([*command, *options], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    try:
+        next(line for line in lines if line.startswith("step 2 "))
+        process.terminate()
+        rest = "".join(lines)
+        assert process.wait(timeout=60) == 130, rest
+    finally:
+        process.kill()
+    assert "interrupted: saved step" in rest
+    path = latest_checkpoint(tmp_path / "checkpoints")
+    assert path is not None
+    assert load_checkpoint(path).meta["step"] >= 2
