@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.presets import PRESETS
 from talkface.report import (
     COMPONENT_LABELS,
     MAX_POINTS,
@@ -89,6 +90,14 @@ def test_thin_keeps_the_spike() -> None:
     assert len(series.values) <= MAX_POINTS
     assert max(series.values) == 500.0
     assert series.seconds == sorted(series.seconds)
+
+
+def test_readme_promises_what_the_presets_cost() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    for preset in PRESETS.values():
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{preset.name}`"))
+        assert f"{preset.expected_kbps:.1f} kbps" in row, preset.name
+        assert f"Opus {preset.bitrate_bps // 1000} kbps, {preset.packet_ms} ms" in row, preset.name
 
 
 def test_documentation_names_every_field() -> None:
