@@ -26,7 +26,7 @@ from protocol.signalling_client import SignallingClient
 from receiver.errors import ReceiverError
 from receiver.identity_store import IdentityStore
 from receiver.session import ReceivingSession
-from sender.errors import SenderError
+from sender.errors import PeerSilentError, SenderError
 from sender.session import SendingSession
 from talkface.call_parts import (
     Source,
@@ -49,7 +49,7 @@ from talkface.relay_control import RelayControl, RelayedSignalling
 from talkface.report_build import build_report
 from talkface.report_show import show_report, typed_command
 from talkface.rtc_call import CallState, RtcCall, Signalling
-from talkface.rtc_link import LinkError, RtcLink
+from talkface.rtc_link import LinkError, LinkState, RtcLink
 from talkface.rtc_options import LinkOptions, parse_ice_servers
 from talkface.wire_meter import WireMeter
 from talkface_core.errors import CoreError
@@ -153,24 +153,25 @@ class EndOfCall:
         # Two ends on two cores: torch's threads would wait for each other, and a frame takes three times as long.
         torch.set_num_threads(max(1, usable_cores() // 2))
         model = await asyncio.to_thread(load_model, options.model.weights)
-        source: Source | None = None
-        if options.source is not None:
-            sending_clock = self._sending_clock(options.source)
-            source = await asyncio.to_thread(
-                make_source, options.source, options.model.weights, model, sending_clock, self._note
-            )
-            self._record.preset, self._record.style = options.source.preset, source.style.name
+        self._model = model
+        self._source = await self._make_source(options.source)
+        if options.source is not None and self._source is not None:
+            self._record.preset, self._record.style = options.source.preset, self._source.style.name
         if options.role.receives:
             self._receiving = await self._start_receiving(model)
-        self._model, self._source = model, source
         gc.collect()
         gc.freeze()  # what is loaded now stays: collections during the call need not look at it
         self._progress.state("waiting", room=options.meeting.room)
         return RtcCall(await self._signalling(), self._make_link, self._links.put_nowait, self._clock, self._call_state)
 
-    def _sending_clock(self, source: SourceOptions) -> Clock:
-        self._send_clock = SkewedClock(self._clock, source.clock_ppm) if source.clock_ppm else self._clock
-        return self._send_clock
+    async def _make_source(self, wanted: SourceOptions | None) -> Source | None:
+        """Sound, style and identity, for an end that sends."""
+        if wanted is None or self._model is None:
+            return None
+        if wanted.clock_ppm:
+            self._send_clock = SkewedClock(self._clock, wanted.clock_ppm)
+        weights = self._options.model.weights
+        return await asyncio.to_thread(make_source, wanted, weights, self._model, self._send_clock, self._note)
 
     async def _start_receiving(self, model: TalkfaceModel) -> ReceivingSession:
         """Open the sinks and warm up the renderer: a frame of a running call must not wait for that."""
@@ -233,15 +234,25 @@ class EndOfCall:
         self._spawn(self._sampler.run())
         if self._receiving is not None:
             self._receiving.replace_link(link)
-        if self._source is not None:
-            self._sending = await self._start_sending(link, self._source)
+        while self._source is not None and self._sending is None:
+            try:
+                self._sending = await self._start_sending(link, self._source)
+            except PeerSilentError:
+                if link.state is not LinkState.CLOSED:
+                    raise
+                link = await self._next_link()  # the path was lost while greeting
+                self._source = await self._make_source(self._options.source)
         self._progress.state("connected")
         while True:
-            link = await self._links.get()
-            if self._receiving is not None:
-                self._receiving.replace_link(link)
+            link = await self._next_link()
             if self._sending is not None:
                 await self._sending.replace_link(link)
+
+    async def _next_link(self) -> RtcLink:
+        link = await self._links.get()
+        if self._receiving is not None:
+            self._receiving.replace_link(link)
+        return link
 
     async def _start_sending(self, link: RtcLink, source: Source) -> SendingSession:
         wanted = self._options.source

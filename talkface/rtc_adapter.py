@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED_DATAGRAMS = 1024
 """Datagrams waiting for DTLS or SRTP; more are dropped."""
+CONTROL_RTO_S = 1.5
+"""First wait of SCTP before it repeats; aiortc waits 3 s, and on a lossy path a call then starts many seconds late. Its
+eight repeats have to last until the far end's DTLS is up, which may be late too."""
 MAX_CONTROL_BACKLOG_BYTES = 2 * 1024 * 1024
 """Unfinished control messages that a peer may make us hold; aiortc announces 1 MiB but takes any amount."""
 
@@ -100,6 +103,11 @@ _REQUIRED: dict[Feature, tuple[tuple[Any, str], ...]] = {
     Feature.CONTROL_GUARD: (
         (_dtls._recv_next, "_handle_data"),
         (rtcsctptransport.RTCSctpTransport, "_advertised_rwnd"),
+        (rtcsctptransport.RTCSctpTransport, "_rto"),
+        (rtcsctptransport.RTCSctpTransport, "_send_chunk"),
+        (rtcsctptransport, "serialize_packet"),
+        (rtcsctptransport, "InitChunk"),
+        (_dtls, "_send_data"),
     ),
 }
 
@@ -437,8 +445,19 @@ def replace_receiver(
 
 
 def guard_control(sctp: Any, dropped: Callable[[], None]) -> None:
-    """Survive SCTP bytes that aiortc cannot handle, and bound what unfinished messages may hold."""
+    """Survive SCTP bytes that aiortc cannot handle, bound what unfinished messages may hold, and repeat sooner."""
     original = sctp._handle_data
+    original_send = sctp._send_chunk
+    sctp._rto = CONTROL_RTO_S
+
+    async def send_chunk(chunk: Any) -> None:
+        if not isinstance(chunk, rtcsctptransport.InitChunk):
+            await original_send(chunk)
+            return
+        # An INIT carries tag 0 (RFC 9260 section 8.5.1). aiortc gives a repeated one the tag that it has learnt from
+        # the far end's INIT meanwhile; it is dropped there, and one lost INIT ACK ends the association.
+        packet = rtcsctptransport.serialize_packet(sctp._local_port, sctp._remote_port, 0, chunk)
+        await sctp.transport._send_data(packet)
 
     async def handle_data(data: bytes) -> None:
         if sctp._advertised_rwnd < 1024 * 1024 - MAX_CONTROL_BACKLOG_BYTES:
@@ -453,3 +472,4 @@ def guard_control(sctp: Any, dropped: Callable[[], None]) -> None:
             dropped()
 
     sctp._handle_data = handle_data
+    sctp._send_chunk = send_chunk
