@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.rtp_time import TICKS_PER_MS
 from receiver.media_packet import MediaPacket
 from talkface_core.errors import StylePayloadError
 from talkface_core.interfaces import STYLE_VALUES, StylePayloadDecoder
 
 MAX_ABSOLUTE_VALUE = 8.0
 """Style values are in units of their standard deviation: a hostile peer may grimace, not break the generator."""
+
+MAX_LOSS_TICKS = 1_500 * TICKS_PER_MS
+"""After a longer loss the decoder starts afresh: payloads name what they build on by a number that comes round again,
+so that one from after the gap could be taken for a follower of one from before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class StyleReceiver:
         self._decoder = decoder
         self._last_sequence: int | None = None
         self._lost_since_payload = True
+        self._last_payload_ticks: int | None = None
 
     def consume(self, packet: MediaPacket) -> TimedStyle | None:
         """Take the packets that were played (or came too late to be), in order of sequence where possible.
@@ -61,6 +67,10 @@ class StyleReceiver:
         if not packet.style or not self.enabled:
             return None
         is_contiguous, self._lost_since_payload = not self._lost_since_payload, False
+        last_ticks, self._last_payload_ticks = self._last_payload_ticks, packet.end_ticks
+        # Silence without a loss is no reason: nothing was sent that could be missing.
+        if not is_contiguous and last_ticks is not None and packet.end_ticks - last_ticks > MAX_LOSS_TICKS:
+            self._decoder.reset()
         try:
             values = self._decoder.decode(packet.style, is_contiguous=is_contiguous)
         except StylePayloadError:

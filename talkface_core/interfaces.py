@@ -84,6 +84,10 @@ class StylePayloadDecoder(Protocol):
         """
         ...
 
+    def reset(self) -> None:
+        """Forget what came before; the next values come with the next refresh."""
+        ...
+
 
 class FaceRenderer(Protocol):
     """Draws frames for one identity; used from one worker thread."""

@@ -215,6 +215,10 @@ class ByteStyleDecoder:
 
     def __init__(self) -> None:
         self.contiguous: list[bool] = []
+        self.num_resets = 0
+
+    def reset(self) -> None:
+        self.num_resets += 1
 
     def decode(self, payload: bytes, *, is_contiguous: bool) -> NDArray[np.float32] | None:
         self.contiguous.append(is_contiguous)

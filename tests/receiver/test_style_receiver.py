@@ -10,6 +10,8 @@ import pytest
 
 from receiver.media_packet import MediaPacket
 from receiver.style_receiver import MAX_ABSOLUTE_VALUE, StyleReceiver
+from talkface_core.style_codec import StyleCodecDecoder, StyleCodecEncoder
+from talkface_core.style_tables import default_style_tables
 
 
 def packet(sequence: int, style: bytes = b"", *, is_repair: bool = False) -> MediaPacket:
@@ -93,3 +95,33 @@ def test_waiting_for_a_refresh_is_counted() -> None:
     receiver = StyleReceiver(Waiting())
     assert receiver.consume(packet(0, b"x")) is None
     assert receiver.counters.waiting == 1
+
+
+def test_decoder_starts_afresh_after_a_long_loss_but_not_after_silence(kit: ModuleType, decoder: Any) -> None:
+    receiver = StyleReceiver(decoder)
+    payload = kit.style_payload(np.zeros(16, np.float32))
+    receiver.consume(packet(0, payload))
+    receiver.consume(packet(25, payload))  # 1.5 s: a number cannot have come round
+    assert decoder.num_resets == 0
+    receiver.consume(packet(51, payload))  # 1.56 s, all lost
+    assert decoder.num_resets == 1
+    for sequence in range(52, 100):  # silence: every packet came, none carried style
+        receiver.consume(packet(sequence))
+    receiver.consume(packet(100, payload))
+    assert decoder.num_resets == 1
+    assert decoder.contiguous == [False, False, False, True]
+
+
+def test_a_number_that_came_round_is_not_taken_for_its_namesake() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 16)).cumsum(axis=0).astype(np.float32) / 8
+    encoder = StyleCodecEncoder(default_style_tables(), refresh_every=1000, anchor_every=1)
+    payloads = [encoder.encode(v, refresh=i == 0, with_lips=False) for i, v in enumerate(values)]
+    receiver = StyleReceiver(StyleCodecDecoder(default_style_tables()))
+    assert receiver.consume(packet(0, payloads[0])) is not None
+    # 32 anchors are lost: the number of the next one's predecessor is that of the anchor held here.
+    refresh_follows = encoder.encode(values[0], refresh=True, with_lips=False)
+    assert receiver.consume(packet(33, payloads[33])) is None
+    assert receiver.counters.waiting == 1
+    healed = receiver.consume(packet(40, refresh_follows))
+    assert healed is not None
+    np.testing.assert_array_equal(healed.values, encoder.reconstruction)
