@@ -1,9 +1,9 @@
-"""Cutting square crops around faces and putting them back: FFHQ alignment, one crop per clip, paste-back.
+"""Cutting square crops around faces and putting them back: FFHQ alignment, cutting, paste-back.
 
 FFHQ alignment follows Karras et al. (CVPR 2019, appendix C): a square turned with the eyes, sized by eyes and mouth.
-A clip gets one upright crop for all of its frames, so that head motion stays in the picture for the style to carry.
+The upright crop that style and training use is `talkface_core.style_input.face_crop`.
 
-Shapes: points [68, 2] or [T, 68, 2] in pixels of the picture; (0, 0) is the outer corner of the top-left pixel.
+Shapes: points [68, 2] in pixels of the picture; (0, 0) is the outer corner of the top-left pixel.
 """
 
 from __future__ import annotations
@@ -17,10 +17,6 @@ from torch.nn import functional as F
 
 from talkface_core.landmarks import LEFT_EYE, MOUTH, NUM_POINTS, RIGHT_EYE
 
-CLIP_SIDE_FACTOR = 1.88
-"""Side of a clip's crop over the longer side of the box of its 68 points; room for hair, chin and motion."""
-CLIP_SHIFT_UP = 0.22
-"""How far the crop's centre lies above the box's centre, in box sides: the 68 points end at the brows."""
 NETWORK_SIDE_FACTOR = 1.6
 """Side of the landmark network's crop over the longer side of the box."""
 
@@ -68,11 +64,10 @@ class CropSquare:
         return np.stack([u + 1, v + 1], axis=-1) * (crop_px / 2)
 
 
-def _check_points(points: NDArray[np.floating], *, ndim: int) -> NDArray[np.float64]:
+def _check_points(points: NDArray[np.floating]) -> NDArray[np.float64]:
     checked: NDArray[np.float64] = np.array(points, dtype=np.float64)
-    if checked.ndim != ndim or checked.shape[-2:] != (NUM_POINTS, 2) or not checked.size:
-        shape = "[T, 68, 2] with T > 0" if ndim == 3 else "[68, 2]"
-        raise ValueError(f"points must be {shape}, got {list(checked.shape)}")
+    if checked.shape != (NUM_POINTS, 2):
+        raise ValueError(f"points must be [68, 2], got {list(checked.shape)}")
     if not np.isfinite(checked).all():
         raise ValueError("points hold NaN or infinity: leave out frames without a face")
     return checked
@@ -80,7 +75,7 @@ def _check_points(points: NDArray[np.floating], *, ndim: int) -> NDArray[np.floa
 
 def ffhq_square(points: NDArray[np.floating]) -> CropSquare:
     """The FFHQ crop of one face, from [68, 2] points in pixels."""
-    points = _check_points(points, ndim=2)
+    points = _check_points(points)
     right_eye, left_eye = points[list(RIGHT_EYE)].mean(axis=0), points[list(LEFT_EYE)].mean(axis=0)
     eyes = (right_eye + left_eye) / 2
     mouth = (points[MOUTH[0]] + points[MOUTH[6]]) / 2  # the corners
@@ -92,20 +87,6 @@ def ffhq_square(points: NDArray[np.floating]) -> CropSquare:
     axis *= max(float(np.hypot(*eye_to_eye)) * 2.0, float(np.hypot(*eye_to_mouth)) * 1.8) / length
     centre = eyes + eye_to_mouth * 0.1
     return CropSquare(float(centre[0]), float(centre[1]), float(axis[0]), float(axis[1]))
-
-
-def clip_square(points: NDArray[np.floating]) -> CropSquare:
-    """One upright crop for a whole clip, from [T, 68, 2] points of the frames that show the face.
-
-    The medians over time of the boxes' borders are used, so that a few wrong frames do not move it.
-    """
-    points = _check_points(points, ndim=3)
-    low, high = np.median(points.min(axis=1), axis=0), np.median(points.max(axis=1), axis=0)
-    size = float((high - low).max())
-    centre = (low + high) / 2
-    return CropSquare.upright(
-        float(centre[0]), float(centre[1]) - CLIP_SHIFT_UP * size, max(CLIP_SIDE_FACTOR * size, 1.0)
-    )
 
 
 def box_square(centre: tuple[float, float], side: float) -> CropSquare:

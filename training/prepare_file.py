@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from talkface_core.alignment import CropSquare, cut
 from talkface_core.style_input import face_crop
+from talkface_core.tracking import FaceTracker
 from training.av_offset import find_av_offset
 from training.clip_format import Clip, ClipRecord, write_clip
 from training.media_read import IMAGE_SUFFIXES, MediaError, read_sound, read_ticks
@@ -85,12 +86,8 @@ class FaceEye(Protocol):
 class TrackingEye:
     """Our own face finder and landmark network."""
 
-    def __init__(self) -> None:
-        from talkface_core.face_finder import FaceFinder
-        from talkface_core.tracking import FaceTracker
-
-        self._finder = FaceFinder()
-        self._tracker = FaceTracker(self._finder)
+    def __init__(self, tracker: FaceTracker | None = None) -> None:
+        self._tracker = tracker or FaceTracker()
 
     def start(self) -> None:
         self._tracker.reset()
@@ -100,9 +97,10 @@ class TrackingEye:
         return None if face is None else SeenFace(face.points, face.is_new)
 
     def count(self, frame: NDArray[np.uint8]) -> int:
-        boxes = self._finder.find(frame)
+        # Only faces that the landmark network confirms: the finder's false alarms are no second face.
+        sides = [box.side for box in self._tracker.all_faces(frame)]
         # A small face in the background does not disturb; another of half the size or more does.
-        return sum(box.side >= 0.5 * max(b.side for b in boxes) and box.score >= 0.6 for box in boxes)
+        return sum(side >= 0.5 * max(sides) for side in sides)
 
 
 def prepare_file(source: Source, out: Path, rules: ClipRules, eye: FaceEye) -> tuple[list[ClipRecord], list[Dropped]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from talkface_core.alignment import CropSquare, box_square, clip_square, cut, cut_tensor, ffhq_square, paste
+from talkface_core.alignment import CropSquare, box_square, cut, cut_tensor, ffhq_square, paste
 
 
 def face_points(centre: tuple[float, float] = (100.0, 120.0), size: float = 60.0) -> np.ndarray:
@@ -116,27 +116,13 @@ def test_paste_refuses_a_feather_beyond_half() -> None:
         paste(picture(), picture(), CropSquare.upright(50, 50, 20), feather=0.6)
 
 
-def test_clip_square_ignores_outliers_and_holds_the_face() -> None:
-    clip = np.stack([face_points((100 + t * 0.1, 120)) for t in range(25)])
-    clip[7] += 500  # one wrong frame
-    square = clip_square(clip)
-    assert square.axis_y == 0
-    assert abs(square.centre_x - 101.2) < 1
-    inside = square.to_crop(np.delete(clip, 7, axis=0), 256)
-    assert inside.min() > 20
-    assert inside.max() < 236
-
-
-def test_clip_square_of_no_face_says_so() -> None:
-    with pytest.raises(ValueError, match="T > 0"):
-        clip_square(np.zeros((0, 68, 2)))
-    with pytest.raises(ValueError, match="NaN"):
-        clip_square(np.full((3, 68, 2), np.nan))
-
-
 def test_points_that_are_no_face_are_refused() -> None:
     with pytest.raises(ValueError, match="not landmarks"):
         ffhq_square(np.zeros((68, 2)))
+    with pytest.raises(ValueError, match=r"must be \[68, 2\]"):
+        ffhq_square(np.zeros((5, 68, 2)))
+    with pytest.raises(ValueError, match="NaN"):
+        ffhq_square(np.full((68, 2), np.nan))
 
 
 def test_box_square_leaves_room() -> None:

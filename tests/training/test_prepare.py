@@ -13,10 +13,12 @@ import pytest
 from colour_eye import ColourEye
 from numpy.typing import NDArray
 
+from talkface_core.face_finder import FaceBox
+from talkface_core.tracking import FaceTracker
 from training.clip_format import is_prepared, read_clip, read_manifest
 from training.media_read import MediaError, read_sound, read_ticks
 from training.prepare import PrepareOptions, prepare
-from training.prepare_file import ClipRules
+from training.prepare_file import ClipRules, TrackingEye
 from training.prepare_sources import PrepareError, find_sources
 
 SIZE = 192
@@ -268,3 +270,18 @@ def test_a_picture_becomes_a_still_without_sound(tmp_path: Path) -> None:
     assert is_prepared(tmp_path / "out")
     (record,) = read_manifest(tmp_path / "out")
     assert (record.num_frames, record.has_sound) == (1, False)
+
+
+def test_only_confirmed_faces_of_comparable_size_are_counted() -> None:
+    class Tracker(FaceTracker):
+        """Confirms what it is told; the finder is never asked."""
+
+        def __init__(self, *sides: float) -> None:
+            self._sides = sides
+
+        def all_faces(self, frame: NDArray[np.uint8]) -> list[FaceBox]:
+            return [FaceBox(100.0 * i, 0.0, side, side, 0.9) for i, side in enumerate(self._sides)]
+
+    frame = picture(0.0)
+    counts = [TrackingEye(Tracker(*sides)).count(frame) for sides in ((), (80.0,), (80.0, 39.0), (80.0, 40.0))]
+    assert counts == [0, 1, 1, 2]
