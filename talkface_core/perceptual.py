@@ -42,21 +42,32 @@ class Vgg16Features(nn.Module):
     """Output of VGG-16's last convolution, conv5_3 before its ReLU (Simonyan and Zisserman, 2015).
 
     Args:
-        weights: torchvision's file or any state dict with the same `features.*` tensors.
+        weights: torchvision's file or any state dict with the same `features.*` tensors. None: seeded random weights,
+            the same for everybody, which compare structure, if not meaning, and need no file (Liu et al., CVPR 2021).
 
     Raises:
         WeightsError: missing, damaged, or not VGG-16.
     """
 
-    name = "VGG-16 conv5_3"
+    name: str
     sees_everything = True
     mean: Tensor
     std: Tensor
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path | None) -> None:
         super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layers = vgg16_convolutions()
+        self.name = "VGG-16 conv5_3" if weights is not None else "random VGG-16 conv5_3"
+        if weights is not None:
+            self._load(weights)
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
+        self.eval().requires_grad_(False)
+
+    def _load(self, weights: Path) -> None:
         state = _read_state(weights)
-        self.layers = vgg16_convolutions()
         wanted = {k: state.get(f"features.{k}") for k in self.layers.state_dict()}
         for name, tensor in self.layers.state_dict().items():
             given = wanted[name]
@@ -66,9 +77,6 @@ class Vgg16Features(nn.Module):
                     f"{weights}: not VGG-16 weights (features.{name}: {got}, expected {list(tensor.shape)})"
                 )
         self.layers.load_state_dict(wanted)
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
-        self.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         if pictures.shape[-1] > VGG_PX:

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from talkface_core.landmarks import CROP_PX, LandmarkNet, load_landmark_net
-from talkface_core.perceptual import Vgg16Features, vgg16_convolutions
+from talkface_core.perceptual import Vgg16Features
 from training.config import LossConfig
 
 PerceptualFeatures = Callable[[Tensor], list[Tensor]]
@@ -53,19 +53,6 @@ def _to_crop(frames: Tensor) -> Tensor:
     return F.interpolate(frames, size=(CROP_PX, CROP_PX), mode=mode)
 
 
-class RandomVgg16Features(nn.Module):
-    """VGG-16's convolutions with seeded random weights: weaker, but needs no file (Liu et al., CVPR 2021)."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.layers = vgg16_convolutions().eval().requires_grad_(False)
-
-    def forward(self, frames: Tensor) -> list[Tensor]:
-        return [self.layers(frames)]
-
-
 class LandmarkFeatures:
     """Encoder maps of the landmark network, each normalised per channel: it knows faces and punishes blur.
 
@@ -97,5 +84,5 @@ def load_feature_networks(
             perceptual = LandmarkFeatures(landmarks)
         else:
             uses_file = loss.perceptual_backend == "vgg16"
-            perceptual = (Vgg16Features(Path(loss.vgg16_weights)) if uses_file else RandomVgg16Features()).to(device)
+            perceptual = Vgg16Features(Path(loss.vgg16_weights) if uses_file else None).to(device)
     return FeatureNetworks(landmarks, perceptual, lip_expert if loss.contrastive > 0 else None)

@@ -42,6 +42,19 @@ def test_vgg_features_are_the_last_convolution(vgg_file: Path) -> None:
     assert choose_feature_network(vgg_file).name.startswith("VGG-16")
 
 
+def test_random_vgg_is_the_same_for_everybody_and_normalises_like_the_real_one(vgg_file: Path) -> None:
+    torch.manual_seed(1)
+    a = Vgg16Features(None)
+    torch.manual_seed(2)
+    b = Vgg16Features(None)
+    picture = torch.rand(1, 3, 32, 32) * 2 - 1
+    torch.testing.assert_close(a(picture)[0], b(picture)[0], rtol=0, atol=0)
+    real = Vgg16Features(vgg_file)
+    a.layers.load_state_dict(real.layers.state_dict())
+    torch.testing.assert_close(a(picture)[0], real(picture)[0], rtol=0, atol=0)
+    assert (a.name, real.name) == ("random VGG-16 conv5_3", "VGG-16 conv5_3")
+
+
 def test_files_that_are_not_vgg_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     with pytest.raises(WeightsError, match="talkface weights fetch vgg16"):
