@@ -9,12 +9,13 @@ import torch
 
 from talkface_core.errors import WeightsError
 from talkface_core.lip_expert import load_lip_expert
-from training.clip_format import read_manifest
+from training.clip_format import is_prepared, read_manifest
 from training.clip_store import split_records
 from training.config import DataSection
 from training.feature_networks import LipExpert
-from training.lip_expert_data import load_speech_clips
+from training.lip_expert_data import MIN_FRAMES, SpeechClip, load_speech_clips, speech_clip
 from training.lip_expert_gate import gate
+from training.shards import find_shards, held_out_clips
 
 MAX_GATE_CLIPS = 20
 
@@ -28,8 +29,7 @@ def gated_lip_expert(
     """
     try:
         expert = load_lip_expert(name_or_path)
-        _, held_out = split_records(read_manifest(data), section.train_split, section.val_split)
-        result = gate(expert, load_speech_clips(data, held_out[:MAX_GATE_CLIPS]))
+        result = gate(expert, _held_out_speech(data, section))
     except WeightsError as error:
         log(f"contrastive loss is off: no lip expert ({error})")
         return None
@@ -41,3 +41,12 @@ def gated_lip_expert(
         return None
     log(f"lip expert: {result.describe()}")
     return expert.to(device)
+
+
+def _held_out_speech(data: Path, section: DataSection) -> list[SpeechClip]:
+    """Validation clips with sound, of a prepared folder or of shards."""
+    if not is_prepared(data):
+        clips = held_out_clips(find_shards(data), section)[:MAX_GATE_CLIPS]
+        return [speech_clip(c.name, c.points, c.samples) for c in clips if c.has_sound and len(c.points) >= MIN_FRAMES]
+    _, held_out = split_records(read_manifest(data), section.train_split, section.val_split)
+    return load_speech_clips(data, held_out[:MAX_GATE_CLIPS])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor
 
@@ -46,10 +47,14 @@ def load_speech_clips(folder: Path, records: list[ClipRecord]) -> list[SpeechCli
         if not record.has_sound or record.num_frames < MIN_FRAMES:
             continue
         tensors = load_file(folder / f"{record.name}.safetensors")
-        samples = torch.from_numpy(tensors["samples"].astype(np.float32) / 32768)
-        points = torch.from_numpy(tensors["points"].astype(np.float32))
-        clips.append(SpeechClip(record.name, points, mel_windows(samples, len(points))))
+        clips.append(speech_clip(record.name, tensors["points"], tensors["samples"]))
     return clips
+
+
+def speech_clip(name: str, points: NDArray[np.float32], samples: NDArray[np.int16]) -> SpeechClip:
+    """From [T, 68, 2] points in pixels of the crop and the sound at 16 kHz."""
+    sound = torch.from_numpy(samples.astype(np.float32) / 32768)
+    return SpeechClip(name, torch.from_numpy(points.astype(np.float32)), mel_windows(sound, len(points)))
 
 
 def training_records(folder: Path, fold: int | None, num_folds: int) -> list[ClipRecord]:

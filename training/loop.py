@@ -14,6 +14,7 @@ from torch import Tensor
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from training.checkpoint import check_same_model, latest_checkpoint, load_checkpoint, save_checkpoint
+from training.clip_format import is_prepared
 from training.clip_store import ClipSource, open_folder
 from training.config import TrainConfig
 from training.config_values import to_dict
@@ -21,6 +22,7 @@ from training.distributed import World
 from training.feature_networks import FeatureNetworks
 from training.sampler import Batch, Sampler
 from training.schedule import learning_rate_factor, phase_at, progress
+from training.shards import find_shards, open_shards
 from training.state import (
     TrainState,
     initialise_from,
@@ -41,6 +43,7 @@ from training.step import (
     total,
 )
 from training.validate import validate, write_samples
+from training.warm_start import load_start
 
 
 def train_step(
@@ -114,7 +117,7 @@ class Run:
         held_out: validation clips, or None.
         features: frozen networks of the losses.
         world: this process among others.
-        init: checkpoint of another run to start from, used only when this run has none of its own.
+        init: another run, checkpoint or face model to start from, used only when this run has none of its own.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class Run:
             restore(self.state, load_checkpoint(latest, model), str(latest))
             self.world.log(f"resuming {self.folder} at step {self.state.step}")
         elif init is not None:
-            checkpoint = load_checkpoint(init)
+            checkpoint = load_start(init)
             got = dict(checkpoint.meta.get("model") or {})
             # What a stage may change: everything but the face networks themselves.
             free = {"identity", "layer_offsets", "minibatch_group", "discriminator_base", "discriminator_max"}
@@ -229,12 +232,17 @@ def open_run(
     world: World,
     init: Path | None = None,
 ) -> Run:
-    """A run on a prepared folder.
+    """A run on a prepared folder or on a folder of shards.
 
     Raises:
         ValueError: data or config do not fit (the message names the field or file).
         WeightsError, CheckpointMismatchError: the folder holds another run.
     """
+    if not is_prepared(data) and (shards := find_shards(data)):
+        pool, few = open_shards(
+            shards, config.data, config.model.resolution_px, rank=world.rank, world=world.size, seed=config.train.seed
+        )
+        return Run(config, folder, pool, few, features, world, init)
     clips, held_out = open_folder(
         data,
         resolution_px=config.model.resolution_px,

@@ -11,16 +11,21 @@ import json
 import random
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from training.clip_format import Clip, ClipFormatError, ClipRecord, parse_record, read_clip, read_manifest
-from training.clip_store import resize_frames
+from training.clip_store import ClipSource, resize_frames, split_records
+from training.config import DataSection
 
 MAX_MEMBER_BYTES = 256 * 2**20
 """A larger member is not one of our clips."""
+MAX_RECORD_BYTES = 2**20
+MAX_HELD_OUT = 20
+"""Validation clips that are kept in memory."""
+MAX_POOL_CLIPS = 1024
 
 
 def write_shards(prepared: Path, out: Path, clips_per_shard: int = 500, split: str | None = None) -> list[Path]:
@@ -57,8 +62,18 @@ def write_shards(prepared: Path, out: Path, clips_per_shard: int = 500, split: s
     return paths
 
 
-def read_shard(path: Path) -> Iterator[tuple[ClipRecord, Clip]]:
+def find_shards(data: Path) -> list[Path]:
+    """The tars of a folder, or the one tar; empty when it is neither."""
+    if data.is_file() and data.suffix == ".tar":
+        return [data]
+    return sorted(data.glob("*.tar")) if data.is_dir() else []
+
+
+def read_shard(path: Path, names: Container[str] | None = None) -> Iterator[tuple[ClipRecord, Clip]]:
     """Clips of one shard in order.
+
+    Args:
+        names: decode only these clips; None: all.
 
     Raises:
         ClipFormatError: the tar is damaged or holds something else; nothing of it is ever executed.
@@ -72,19 +87,20 @@ def read_shard(path: Path) -> Iterator[tuple[ClipRecord, Clip]]:
                 if not member.isfile() or member.size > MAX_MEMBER_BYTES or kind not in ("json", "mp4", "safetensors"):
                     raise ClipFormatError(f"{path}: {member.name!r} is not a part of a clip")
                 if name != key and group:
-                    yield _clip_of(group, path)
+                    yield from _clips_of(group, path, names)
                     group = {}
                 key = name
                 file = tar.extractfile(member)
                 assert file is not None
                 group[kind] = file.read()
             if group:
-                yield _clip_of(group, path)
+                yield from _clips_of(group, path, names)
     except (tarfile.TarError, OSError) as error:
         raise ClipFormatError(f"{path}: not a readable shard ({error})") from error
 
 
-def _clip_of(group: dict[str, bytes], path: Path) -> tuple[ClipRecord, Clip]:
+def _clips_of(group: dict[str, bytes], path: Path, names: Container[str] | None) -> Iterator[tuple[ClipRecord, Clip]]:
+    """The clip of these members, or nothing when it is not wanted."""
     if set(group) != {"json", "mp4", "safetensors"}:
         raise ClipFormatError(f"{path}: a clip has only {', '.join(sorted(group))}")
     try:
@@ -92,10 +108,13 @@ def _clip_of(group: dict[str, bytes], path: Path) -> tuple[ClipRecord, Clip]:
     except ValueError as error:
         raise ClipFormatError(f"{path}: a clip's record is not JSON ({error})") from error
     record = parse_record(values)
+    if names is not None and record.name not in names:
+        return
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("mp4", "safetensors"):
             (Path(folder) / f"{record.name}.{kind}").write_bytes(group[kind])
-        return record, read_clip(Path(folder), record)
+        clip = read_clip(Path(folder), record)
+    yield record, clip
 
 
 class ShardClips:
@@ -105,7 +124,11 @@ class ShardClips:
         shards: all shards of the data.
         persons: rows of the identity table; the shards' own, in order of appearance, must be among them.
         resolution_px: frames are resized to this.
+        names: only these clips; None: all.
         rank, world: this process reads every `world`-th shard.
+
+    Raises:
+        ValueError: this process has no shard, or no clip in its shards.
     """
 
     def __init__(
@@ -114,6 +137,7 @@ class ShardClips:
         persons: list[str],
         resolution_px: int,
         *,
+        names: Container[str] | None = None,
         pool_clips: int = 256,
         draws_per_clip: int = 50,
         rank: int = 0,
@@ -122,15 +146,20 @@ class ShardClips:
     ) -> None:
         own = list(shards)[rank::world]
         if not own:
-            raise ValueError(f"process {rank} of {world} has no shard: {len(shards)} shards are too few")
+            raise ValueError(
+                f"process {rank} of {world} has no shard: {len(shards)} shards are too few; pack fewer clips into each"
+            )
         self.persons = persons
         self._resolution_px = resolution_px
+        self._names = names
         self._draws_per_clip = draws_per_clip
         self._stream = self._endless(own, random.Random(seed * 1000 + rank))
         self._pool: list[Clip] = []
         first: set[str] = set()
         while len(self._pool) < pool_clips:
-            clip = next(self._stream)
+            clip = next(self._stream, None)
+            if clip is None:
+                raise ValueError(f"no clip to train on in the {len(own)} shards of process {rank} of {world}")
             if clip.name in first:  # all clips are in the pool
                 break
             first.add(clip.name)
@@ -140,17 +169,14 @@ class ShardClips:
         self._oldest = 0
 
     def _endless(self, shards: list[Path], order: random.Random) -> Iterator[Clip]:
-        while True:
+        is_empty = False
+        while not is_empty:
+            is_empty = True
             order.shuffle(shards)
             for shard in shards:
-                for _, clip in read_shard(shard):
-                    yield self._resized(clip)
-
-    def _resized(self, clip: Clip) -> Clip:
-        scale = self._resolution_px / clip.frames.shape[1]
-        frames = resize_frames(clip.frames, self._resolution_px)
-        points = (clip.points * scale).astype(clip.points.dtype)
-        return Clip(clip.name, clip.person, frames, points, clip.samples, clip.has_sound)
+                for _, clip in read_shard(shard, self._names):
+                    is_empty = False
+                    yield _resized(clip, self._resolution_px)
 
     def clip(self, index: int) -> Clip:
         """Clip at a place of the pool; now and then a new one moves in."""
@@ -161,17 +187,78 @@ class ShardClips:
         return self._pool[index]
 
 
-def persons_of(shards: Sequence[Path]) -> list[str]:
-    """Persons in all shards, sorted; reads only the records."""
-    found: set[str] = set()
+class MemoryClips:
+    """`ClipSource` of a few clips."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        self._clips = list(clips)
+        self.num_clips = len(self._clips)
+        self.persons = sorted({clip.person for clip in clips})
+
+    def clip(self, index: int) -> Clip:
+        """Clip `index`."""
+        return self._clips[index]
+
+
+def _resized(clip: Clip, size_px: int) -> Clip:
+    frames = resize_frames(clip.frames, size_px)
+    points = (clip.points * (size_px / clip.frames.shape[1])).astype(clip.points.dtype)
+    return Clip(clip.name, clip.person, frames, points, clip.samples, clip.has_sound)
+
+
+def read_records(shards: Sequence[Path]) -> list[ClipRecord]:
+    """Records of all clips in all shards, in order; pictures and sound are skipped over.
+
+    Raises:
+        ClipFormatError: a tar is damaged or holds something else.
+    """
+    found = []
     for path in shards:
         try:
             with tarfile.open(path) as tar:
                 for member in tar:
-                    if member.isfile() and member.name.endswith(".json") and member.size < 2**20:
+                    if member.isfile() and member.name.endswith(".json") and member.size < MAX_RECORD_BYTES:
                         file = tar.extractfile(member)
                         assert file is not None
-                        found.add(parse_record(json.loads(file.read())).person)
+                        found.append(parse_record(json.loads(file.read())))
         except (tarfile.TarError, OSError, ValueError) as error:
             raise ClipFormatError(f"{path}: not a readable shard ({error})") from error
-    return sorted(found)
+    return found
+
+
+def held_out_clips(shards: Sequence[Path], section: DataSection) -> list[Clip]:
+    """The first `MAX_HELD_OUT` validation clips, as they are."""
+    _, held_out = split_records(read_records(shards), section.train_split, section.val_split)
+    names = {r.name for r in held_out[:MAX_HELD_OUT]}
+    found: list[Clip] = []
+    for shard in shards:
+        if len(found) == len(names):
+            break
+        found += [clip for _, clip in read_shard(shard, names)]
+    return found
+
+
+def open_shards(
+    shards: Sequence[Path], section: DataSection, resolution_px: int, *, rank: int = 0, world: int = 1, seed: int = 0
+) -> tuple[ShardClips, ClipSource | None]:
+    """Training clips as a pool of at most `cache_gb`, and validation clips (None when there are too few clips).
+
+    Raises:
+        ClipFormatError: a shard is damaged; ValueError: there are too few shards or clips for this process.
+    """
+    train, _ = split_records(read_records(shards), section.train_split, section.val_split)
+    train = train[: section.max_clips] if section.max_clips else train
+    frames = sum(r.num_frames for r in train) / len(train)
+    pool_clips = int(section.cache_gb * 2**30 / (frames * resolution_px**2 * 3))
+    pool = ShardClips(
+        shards,
+        sorted({r.person for r in train}),
+        resolution_px,
+        names={r.name for r in train},
+        pool_clips=max(1, min(pool_clips, MAX_POOL_CLIPS)),
+        rank=rank,
+        world=world,
+        seed=seed,
+    )
+    held_out = [_resized(clip, resolution_px) for clip in held_out_clips(shards, section)]
+    return pool, MemoryClips(held_out) if held_out else None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoint import CheckpointWriteError, latest_checkpoint
+from training.checkpoint import CheckpointWriteError
 from training.clip_format import is_prepared
 from training.config import TrainConfig
 from training.config_values import apply_overrides
@@ -26,6 +26,7 @@ from training.feature_networks import load_feature_networks
 from training.loop import Run, open_run
 from training.networks import TrainNetworks
 from training.recipes import ABLATIONS, RECIPES, get_recipe
+from training.shards import find_shards
 from training.stats import NonFiniteLossError
 
 
@@ -35,7 +36,7 @@ class TrainOptions:
 
     recipe: str
     data: Path
-    """Prepared folder; a folder of raw video is prepared first, into the run's folder."""
+    """Prepared folder, or WebDataset shards of one; a folder of raw video is prepared first, into the run's folder."""
     out: Path
     """The run's folder; when it holds a checkpoint the run goes on from there."""
     init: Path | None = None
@@ -79,7 +80,7 @@ def run_training(options: TrainOptions) -> Path:
         data = _prepared_data(options, config, world)
         expert = gated_lip_expert(data, config.data, world.device, world.log) if config.loss.contrastive > 0 else None
         features = load_feature_networks(config.loss, world.device, expert)
-        run: Run = open_run(config, data, options.out, features, world, _init_checkpoint(options.init))
+        run: Run = open_run(config, data, options.out, features, world, options.init)
         world.log(summary(run.state.networks, config))
         # A batch system ends jobs with SIGTERM: save and stop as for Ctrl-C.
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -93,8 +94,8 @@ def run_training(options: TrainOptions) -> Path:
 
 
 def _prepared_data(options: TrainOptions, config: TrainConfig, world: World) -> Path:
-    """The prepared folder; raw video is prepared on the way, by the main process."""
-    if is_prepared(options.data):
+    """The prepared folder or shards; raw video is prepared on the way, by the main process."""
+    if is_prepared(options.data) or find_shards(options.data):
         return options.data
     if not options.data.is_dir():
         raise ValueError(f"--data {options.data}: no such folder; give a prepared folder or one with video files")
@@ -108,15 +109,6 @@ def _prepared_data(options: TrainOptions, config: TrainConfig, world: World) -> 
         side = config.model.resolution_px
         prepare(PrepareOptions(source=options.data, out=target, resolution_px=max(side, 128)), log=world.log)
     return target
-
-
-def _init_checkpoint(init: Path | None) -> Path | None:
-    if init is None:
-        return None
-    checkpoint = latest_checkpoint(init / "checkpoints") or latest_checkpoint(init)
-    if checkpoint is None and not (init / "index.json").is_file():
-        raise ValueError(f"--init {init}: holds no checkpoint; give a run's folder or one of its checkpoints")
-    return checkpoint or init
 
 
 def summary(networks: TrainNetworks, config: TrainConfig) -> str:

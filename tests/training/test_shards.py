@@ -13,13 +13,12 @@ import pytest
 from colour_eye import ColourEye
 
 from training.clip_format import ClipFormatError, read_clip, read_manifest
+from training.clip_store import open_folder
 from training.config import TrainConfig
-from training.distributed import World
-from training.feature_networks import FeatureNetworks
-from training.loop import Run
 from training.prepare import PrepareOptions, prepare
 from training.prepare_file import ClipRules
-from training.shards import ShardClips, persons_of, read_shard, write_shards
+from training.shards import ShardClips, find_shards, open_shards, read_records, read_shard, write_shards
+from training.train import TrainOptions, run_training
 
 
 @pytest.fixture
@@ -37,7 +36,10 @@ def test_shards_hold_every_clip_once(shards: list[Path], prepared: Path) -> None
         assert found[record.name][0] == record
         np.testing.assert_array_equal(found[record.name][1].frames, original.frames)
         np.testing.assert_array_equal(found[record.name][1].samples, original.samples)
-    assert persons_of(shards) == ["person0", "person1"]
+    assert sorted(r.name for r in read_records(shards)) == sorted(found)
+    assert find_shards(shards[0].parent) == shards
+    assert find_shards(shards[0]) == [shards[0]]
+    assert find_shards(prepared) == []
 
 
 def test_webdataset_itself_reads_our_shards(shards: list[Path]) -> None:
@@ -58,16 +60,49 @@ def test_a_pool_streams_through_all_clips_and_processes_share_the_shards(shards:
     assert not names[0] & names[1]
     with pytest.raises(ValueError, match="process 3 of 4 has no shard"):
         ShardClips(shards, [], 32, rank=3, world=4)
+    with pytest.raises(ValueError, match="no clip to train on"):
+        ShardClips(shards, [], 32, names=set())
 
 
-def test_a_run_trains_on_shards(
-    shards: list[Path], tiny_config: TrainConfig, tmp_path: Path, features: FeatureNetworks
+def test_only_the_training_split_is_trained_on(
+    shards: list[Path], prepared: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
-    train = dataclasses.replace(tiny_config.train, steps=1)
-    config = dataclasses.replace(tiny_config, train=train)
-    pool = ShardClips(shards, persons_of(shards), 32, pool_clips=3)
-    state = Run(config, tmp_path / "run", pool, None, features, World()).train()
-    assert state.step == 1
+    section = dataclasses.replace(tiny_config.data, cache_gb=30 * 32 * 32 * 3 * 2.5 / 2**30)
+    pool, few = open_shards(shards, section, 32)
+    assert pool.num_clips == 2  # what cache_gb has room for
+    records = read_manifest(prepared)
+    assert {pool.clip(i % 2).name for i in range(1000)} == {r.name for r in records if r.split == "train"}
+    assert few is not None
+    assert {few.clip(i).name for i in range(few.num_clips)} == {r.name for r in records if r.split == "val"}
+    assert few.clip(0).frames.shape[1:] == (32, 32, 3)
+    # The same as from the folder, points and all.
+    cache = tmp_path / "cache"
+    _, same = open_folder(
+        prepared, resolution_px=32, train_split="train", val_split="val", max_clips=0, cache_gb=1, cache_folder=cache
+    )
+    assert same is not None
+    names = [same.clip(i).name for i in range(same.num_clips)]
+    for i in range(few.num_clips):
+        clip, twin = few.clip(i), same.clip(names.index(few.clip(i).name))
+        np.testing.assert_array_equal(clip.frames, twin.frames)
+        np.testing.assert_allclose(clip.points, twin.points, atol=1e-5)
+
+
+def test_the_train_command_takes_a_folder_of_shards_and_resumes(
+    shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few_steps = ("--train.batch_size", "2", "--model.resolution_px", "32", "--run.tensorboard", "false")
+    options = TrainOptions(
+        recipe="debug_cpu",
+        data=shards[0].parent,
+        out=tmp_path / "run",
+        device="cpu",
+        overrides=(*few_steps, "--train.steps", "1"),
+    )
+    run_training(options)
+    run_training(dataclasses.replace(options, overrides=(*few_steps, "--train.steps", "2")))
+    assert [p.name for p in sorted((tmp_path / "run" / "checkpoints").iterdir())] == ["step_00000001", "step_00000002"]
+    assert "at step 1" in capsys.readouterr().err
 
 
 def test_hostile_shards_are_refused(shards: list[Path], tmp_path: Path) -> None:
