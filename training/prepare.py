@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 
 from training.clip_format import ClipFormatError, ClipRecord, parse_record, write_manifest
-from training.prepare_file import ClipRules, Dropped, FaceEye, TrackingEye, prepare_file, use_one_thread
+from training.face_eye import FaceEye, TrackingEye
+from training.prepare_file import ClipRules, Dropped, prepare_file, use_one_thread
 from training.prepare_sources import PrepareError, Source, find_sources
 
 EyeFactory = Callable[[], FaceEye]

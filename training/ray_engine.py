@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.face_eye import TrackingEye
 from training.prepare import (
     EyeFactory,
     Outcome,
@@ -19,7 +20,7 @@ from training.prepare import (
     prepare_and_remember,
     remembered,
 )
-from training.prepare_file import ClipRules, Dropped, TrackingEye, use_one_thread
+from training.prepare_file import ClipRules, Dropped, use_one_thread
 from training.prepare_sources import PrepareError, Source, find_sources
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -15,13 +16,16 @@ from numpy.typing import NDArray
 
 from talkface_core.face_finder import FaceBox
 from talkface_core.tracking import FaceTracker
+from training.av_offset import find_av_offset
 from training.clip_format import is_prepared, read_clip, read_manifest
+from training.face_eye import TrackingEye
 from training.media_read import MediaError, read_sound, read_ticks
 from training.prepare import PrepareOptions, prepare
-from training.prepare_file import ClipRules, TrackingEye
+from training.prepare_file import ClipRules
 from training.prepare_sources import PrepareError, find_sources
 
 SIZE = 192
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 RULES = ClipRules(resolution_px=64, min_crop_px=40, min_s=1.0)
 
 
@@ -166,7 +170,11 @@ def test_rotated_files_are_turned_upright(tmp_path: Path) -> None:
         ("faceless", lambda p: write(p, faces=0), "no face in sight"),
         ("two", lambda p: write(p, faces=2), "more than one face"),
         ("short", lambda p: write(p, 0.6), "too short: one face for 0.60 s, at least 1.0 s"),
-        ("late", lambda p: write(p, 3.0, sound=voice(3.0, 48_000, late_s=0.36)[17_280:]), "frames off the lips"),
+        (
+            "late",
+            lambda p: write(p, 3.0, sound=voice(3.0, 48_000, late_s=0.36)[17_280:]),
+            "sound off the lips: +",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path, name: str, make: object, reason: str) -> None:
@@ -285,3 +293,40 @@ def test_only_confirmed_faces_of_comparable_size_are_counted() -> None:
     frame = picture(0.0)
     counts = [TrackingEye(Tracker(*sides)).count(frame) for sides in ((), (80.0,), (80.0, 39.0), (80.0, 40.0))]
     assert counts == [0, 1, 1, 2]
+
+
+def test_an_offset_that_the_lip_expert_does_not_find_drops_nothing(tmp_path: Path) -> None:
+    class Doubter(ColourEye):
+        asked: ClassVar[list[int]] = []
+
+        def confirms_offset(self, points: NDArray[np.float32], samples: NDArray[np.int16], frames: int) -> bool:
+            self.asked.append(frames)
+            return False
+
+    write(tmp_path / "a.mp4", 3.0, sound=voice(3.0, 48_000, late_s=9 / 25))
+    options = PrepareOptions(source=tmp_path / "a.mp4", out=tmp_path / "out", resolution_px=64, workers=1, rules=RULES)
+    prepare(options, log=lambda _: None, make_eye=Doubter)
+    (record,) = read_manifest(tmp_path / "out")
+    assert record.av_offset_frames is None
+    assert len(Doubter.asked) == 1
+    assert abs(Doubter.asked[0] - 9) <= 1
+
+
+@pytest.mark.shared
+def test_the_lip_expert_tells_chance_from_an_offset(tmp_path: Path) -> None:
+    path = SHARED / "grid_s1" / "bwbh1a.mp4"
+    if not path.exists():
+        pytest.skip("shared data is not here")
+    options = PrepareOptions(source=path, out=tmp_path / "out", resolution_px=64, workers=1)
+    prepare(options, log=lambda _: None)
+    (record,) = read_manifest(tmp_path / "out")
+    clip = read_clip(tmp_path / "out", record)
+    # Loudness alone says +12, with the best correlation of 600 clips.
+    assert find_av_offset(clip.points, clip.samples).frames == 12
+    assert find_av_offset(clip.points, clip.samples).is_clear
+    assert record.av_offset_frames is None
+    eye = TrackingEye()
+    assert not eye.confirms_offset(clip.points, clip.samples, 12)
+    late = np.concatenate([np.zeros(8 * 640, np.int16), clip.samples])[: len(clip.samples)]
+    assert eye.confirms_offset(clip.points, late, 8)
+    assert not eye.confirms_offset(clip.points[:30], late[: 30 * 640], 8)  # too short to tell
