@@ -26,6 +26,8 @@ from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip
 from training.evaluate_pictures import write_contact_sheet, write_side_by_side
 from training.through_wire import WireSettings
 
+NO_FACE_RECOGNISER = "there is no face recognition network here; own_feature_similarity compares our own features"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions:
@@ -92,10 +94,11 @@ def evaluate(
     sums = {mode: _ModeSums(network) for mode in options.modes}
     kept: dict[Mode, list[NDArray[np.uint8]]] = {mode: [] for mode in options.modes}
     truth: list[Clip] = []
+    shown = spread(len(records), options.num_videos)
     began = time.monotonic()
     for number, record in enumerate(records, 1):
         seen = look_at(model, read_clip(options.data, record), judges)
-        if len(truth) < options.num_videos:
+        if number - 1 in shown:
             truth.append(seen.clip)
         for mode in options.modes:
             other = None
@@ -109,12 +112,13 @@ def evaluate(
             sums[mode].add(measured, seen.frames, frames_to_unit(drawn), judges)
             report["missing"] |= measured.missing
             report["clips"].append({"clip": record.name, "mode": str(mode), **measured.values})
-            if len(kept[mode]) < options.num_videos:
+            if number - 1 in shown:
                 kept[mode].append(drawn)
         left = (time.monotonic() - began) / number * (len(records) - number)
         log(f"[{number}/{len(records)}] {record.name}  {left:.0f} s left")
     if isinstance(judges.inception, Unavailable):
         report["missing"]["fid"] = judges.inception.reason
+    report["missing"]["identity_similarity"] = NO_FACE_RECOGNISER
     report["modes"] = {str(mode): sums[mode].means() for mode in options.modes}
     report["seconds"] = time.monotonic() - began
     if options.pictures is not None:
@@ -148,6 +152,7 @@ class _ModeSums:
         """Means over clips; FID and distances over all frames at once."""
         summary = {name: _mean([m.values[name] for m in self._single]) for name in self._single[0].values}
         summary |= self._own.compute()
+        summary["identity_similarity"] = None
         summary["fid"] = frechet_distance(self._real, self._fake) if self._real.count else None
         if self.bits.seconds > 0:
             summary |= {f"style_{layer}_kbps": value for layer, value in self.bits.kbps().items()}
@@ -166,6 +171,12 @@ def choose_records(records: Sequence[ClipRecord], split: str | None, max_clips: 
         there = ", ".join(sorted({r.split for r in records}))
         raise ValueError(f"no clip of split {wanted!r} to evaluate; there are {there}: --split")
     return chosen[:max_clips] if max_clips else chosen
+
+
+def spread(total: int, count: int) -> set[int]:
+    """`count` of the numbers 0..total-1, far apart: neighbours by name often show one person in one shot."""
+    count = min(count, total)
+    return {(2 * i + 1) * total // (2 * count) for i in range(count)}
 
 
 def _reference_clips(records: Sequence[ClipRecord]) -> dict[str, ClipRecord]:

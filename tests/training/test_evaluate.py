@@ -20,7 +20,7 @@ from training.ablation import ReportError, read_report, table_one, table_two
 from training.clip_format import read_clip, read_manifest
 from training.config import TrainConfig
 from training.distributed import World
-from training.evaluate import EvaluateOptions, choose_records, evaluate, write_report
+from training.evaluate import EvaluateOptions, choose_records, evaluate, spread, write_report
 from training.evaluate_clip import Mode, clip_style, draw_clip, fit_length
 from training.export import ExportOptions, export_run, load_run
 from training.feature_networks import FeatureNetworks
@@ -77,7 +77,7 @@ def test_evaluating_reports_every_column_or_why_not(
     live = report["modes"]["live"]
     for name in ("ssim", "psnr_db", "lmd_mouth", "lmd_face", "sharpness_face", "fd_own", "style_total_kbps"):
         assert isinstance(live[name], float), name
-    for name in ("lse_d", "fid", "ms_ssim"):
+    for name in ("lse_d", "fid", "ms_ssim", "identity_similarity"):
         assert live[name] is None
         assert report["missing"][name]
     assert 0 < live["style_total_kbps"] < 5
@@ -90,6 +90,13 @@ def test_evaluating_reports_every_column_or_why_not(
     assert "SSIM↑" in text
     assert "fid is missing: FID needs the Inception weights" in text
     assert table_two({"baseline": report, "videoref": report}).count("\n") == 2
+
+
+def test_clips_to_look_at_are_far_apart() -> None:
+    assert spread(10, 3) == {1, 5, 8}
+    assert spread(2, 3) == {0, 1}
+    assert spread(40, 0) == set()
+    assert all(len(spread(n, 3)) == min(n, 3) and max(spread(n, 3)) < n for n in range(1, 30))
 
 
 def test_sound_through_the_wire_is_opus_and_style_is_interpolated() -> None:
