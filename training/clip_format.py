@@ -134,7 +134,11 @@ def read_manifest(folder: Path) -> list[ClipRecord]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise ClipFormatError(f"{folder} holds no {MANIFEST}; make one with: talkface prepare SOURCE {folder}")
+        if not folder.is_dir():
+            raise ClipFormatError(f"{folder}: no such folder; give one that talkface prepare wrote")
+        raise ClipFormatError(
+            f"{folder} is not prepared (no {MANIFEST}): run talkface prepare {folder} OUT, then give OUT"
+        )
     records = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:

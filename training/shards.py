@@ -79,7 +79,7 @@ def read_shard(path: Path, names: Container[str] | None = None) -> Iterator[tupl
         ClipFormatError: the tar is damaged or holds something else; nothing of it is ever executed.
     """
     try:
-        with tarfile.open(path) as tar:
+        with tarfile.open(path, "r:") as tar:
             group: dict[str, bytes] = {}
             key = ""
             for member in tar:
@@ -215,7 +215,7 @@ def read_records(shards: Sequence[Path]) -> list[ClipRecord]:
     found = []
     for path in shards:
         try:
-            with tarfile.open(path) as tar:
+            with tarfile.open(path, "r:") as tar:
                 for member in tar:
                     if member.isfile() and member.name.endswith(".json") and member.size < MAX_RECORD_BYTES:
                         file = tar.extractfile(member)

@@ -77,7 +77,7 @@ def test_opencv_reads_what_pyav_wrote(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClipFormatError, match="talkface prepare SOURCE"):
+    with pytest.raises(ClipFormatError, match="is not prepared"):
         read_manifest(tmp_path)
     write_clip(tmp_path, record(), clip(), np.ones(6, bool))
     with pytest.raises(ClipFormatError, match=r"one.*manifest says 7 frames.*\[6, 64, 64, 3\]"):
@@ -114,3 +114,10 @@ def test_empty_and_unreadable_video(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", clip().frames)
     with pytest.raises(ClipVideoError, match="more than 3 frames"):
         read_video(tmp_path / "a.mp4", max_frames=3)
+
+
+def test_what_is_not_prepared_says_how_to_prepare_it(tmp_path: Path) -> None:
+    with pytest.raises(ClipFormatError, match=r"is not prepared .*talkface prepare .* OUT, then give OUT"):
+        read_manifest(tmp_path)
+    with pytest.raises(ClipFormatError, match="no such folder"):
+        read_manifest(tmp_path / "nothing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
 import json
 import tarfile
@@ -124,6 +125,11 @@ def test_hostile_shards_are_refused(shards: list[Path], tmp_path: Path) -> None:
     record = json.dumps({"name": "../../evil"}).encode()
     with pytest.raises(ClipFormatError, match="exactly the fields"):
         list(read_shard(tar("d.tar", a__json=record, a__mp4=b"", a__safetensors=b"")))
+    # Nothing is decompressed: a small file cannot become a large one.
+    (tmp_path / "f.tar").write_bytes(gzip.compress(shards[0].read_bytes()))
+    for read in (read_records, lambda paths: list(read_shard(paths[0]))):
+        with pytest.raises(ClipFormatError, match=r"f\.tar: not a readable shard \([^\n]*\)$"):
+            read([tmp_path / "f.tar"])
     (tmp_path / "e.tar").write_bytes(shards[0].read_bytes()[:3000])
     with pytest.raises(ClipFormatError):
         list(read_shard(tmp_path / "e.tar"))
