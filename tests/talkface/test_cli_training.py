@@ -32,7 +32,7 @@ def problem(*arguments: str) -> str:
         (["train", "debug_cpu", "--dry-run", "--ablate", "sound"], "there are lipsync, videoref"),
         (["prepare", "gone", "out"], "gone: no such file or folder"),
         (["prepare", "gone", "out", "--engine", "spark"], "Choose local or ray"),
-        (["evaluate", "--data", "gone", "--weights", "tiny"], "talkface prepare SOURCE"),
+        (["evaluate", "--data", "gone", "--weights", "tiny"], "gone: no such folder"),
         (["evaluate", "--data", "gone", "--weights", "tiny", "--mode", "x"], "Choose from live, base"),
         (["evaluate", "--data", "gone", "--through-wire", "x"], "Choose one of minimum"),
         (["export", "gone", "out", "--data", "gone"], "holds no finished checkpoint"),
