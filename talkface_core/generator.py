@@ -178,8 +178,6 @@ class SynthesisBlock(nn.Module):
 class SynthesisNetwork(nn.Module):
     """w per layer -> picture, growing from a learned 4x4 constant; pictures of all resolutions are summed."""
 
-    fir: Tensor
-
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
@@ -190,7 +188,6 @@ class SynthesisNetwork(nn.Module):
             out_channels = config.channels(resolution)
             self.blocks.append(SynthesisBlock(in_channels, out_channels, resolution, config.latent_dim))
             in_channels = out_channels
-        self.register_buffer("fir", fir_kernel(gain=4.0), persistent=False)
 
     def forward(
         self, ws: Tensor, *, dtype: torch.dtype = torch.float32, max_resolution_px: int | None = None
@@ -218,7 +215,7 @@ class SynthesisNetwork(nn.Module):
             x = block.layer(x, ws[:, index])
             index += 1
             rgb = block.to_rgb(x, ws[:, index])
-            picture = rgb if picture is None else upsample2(picture, self.fir) + rgb
+            picture = rgb if picture is None else upsample2(picture) + rgb
             if resolution == max_resolution_px:
                 break
         assert picture is not None

@@ -41,12 +41,14 @@ def blur(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
     return F.conv2d(x, depthwise(kernel, x), padding=padding, groups=x.shape[1])
 
 
-def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
-    """[B, C, H, W] to [B, C, 2H, 2W] with a FIR `kernel` that sums to 4.
+def upsample2(x: Tensor) -> Tensor:
+    """[B, C, H, W] to [B, C, 2H, 2W] by the FIR filter: the official upfirdn2d(up=2, pad=(2, 1), gain=4).
 
-    The transposed convolution is the official upfirdn2d(up=2, pad=(2, 1)) in one call.
+    With the taps 1, 3, 3, 1 that is bilinear interpolation with zeros around the picture, which every runtime has a
+    fast kernel for; as a depthwise transposed convolution it took half of the time of a whole frame in OpenVINO.
     """
-    return F.conv_transpose2d(x, depthwise(kernel, x), stride=2, padding=1, groups=x.shape[1])
+    padded = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
+    return padded[..., 2:-2, 2:-2]
 
 
 def downsample2(x: Tensor, kernel: Tensor) -> Tensor:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from talkface_core.face_networks import DrawFrame, FaceNetworks, picture_to_uint8, seeded_networks
+from talkface_core.face_networks import (
+    DrawFrame,
+    FaceNetworks,
+    drawn_resolution,
+    picture_to_uint8,
+    seeded_networks,
+)
 from talkface_core.generator import GeneratorConfig
 
 CONFIG = GeneratorConfig(resolution_px=32, latent_dim=64, channel_base=256, channel_max=16, mapping_layers=2)
@@ -64,3 +70,19 @@ def test_seeded_networks_repeat_and_leave_the_global_generator_alone() -> None:
     for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
         assert torch.equal(x, y)
     assert not torch.equal(a.generator.synthesis.constant, seeded_networks(CONFIG, 4).generator.synthesis.constant)
+
+
+def test_silent_blocks_are_left_out_of_the_drawing_and_the_picture_stays_the_same() -> None:
+    networks = seeded_networks(CONFIG, 1)
+    last = networks.generator.synthesis.blocks[-1].to_rgb
+    assert drawn_resolution(networks.generator.synthesis) == 32
+    inputs = torch.randn(1, 1, 80, 29), torch.randn(1, 16), torch.randn(1, CONFIG.num_layers, 64)
+    loud = DrawFrame(networks)(*inputs)
+    last.conv.weight.zero_()
+    last.bias.zero_()
+    assert drawn_resolution(networks.generator.synthesis) == 16
+    silent = DrawFrame(networks)
+    whole = DrawFrame(networks)
+    whole.drawn_px = 32
+    assert torch.equal(silent(*inputs), whole(*inputs))
+    assert not torch.equal(silent(*inputs), loud)

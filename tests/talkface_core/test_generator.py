@@ -68,7 +68,7 @@ def test_modulated_convolution_equals_scaled_weights(up: bool, demodulate: bool,
 def test_resampling_equals_upfirdn() -> None:
     x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
     up = reference.upfirdn2d(x, up=2, padding=(2, 1), gain=4.0)
-    torch.testing.assert_close(upsample2(x, fir_kernel(4.0)), up)
+    torch.testing.assert_close(upsample2(x), up)
     even = x[:, :, :8, :8]
     down = reference.upfirdn2d(even, up=1, padding=(1, 1), gain=1.0)[:, :, ::2, ::2]
     torch.testing.assert_close(downsample2(even, fir_kernel()), down)
