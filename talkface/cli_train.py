@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 def train(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="paper, prior256, joint256, person256, tune256 or debug_cpu.")],
-    data: Annotated[Path | None, typer.Option(help="Prepared folder or its shards; raw video is prepared first.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Prepared folder or its shards; raw video is prepared first.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; the same command goes on with it.")] = None,
     init: Annotated[Path | None, typer.Option(help="Run of an earlier stage to start from.")] = None,
     ablate: Annotated[str | None, typer.Option(help="Leave out 'lipsync' or 'videoref' (Table II).")] = None,
