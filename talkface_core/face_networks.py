@@ -85,7 +85,7 @@ def drawn_resolution(synthesis: SynthesisNetwork) -> int:
     """The last resolution that adds to the picture.
 
     Progressive training leaves the blocks above it silent (their share of the picture is exactly zero). Leaving them
-    out gives the same picture for less than half the work.
+    out gives the same picture for less work.
     """
     drawn = synthesis.config.block_resolutions[0]
     for block, resolution in zip(synthesis.blocks, synthesis.config.block_resolutions, strict=True):
