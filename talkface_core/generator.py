@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkface_core.layers import EqualizedLinear, blur, fir_kernel, scaled_leaky_relu, upsample2
+from talkface_core.layers import LRELU_GAIN, LRELU_SLOPE, EqualizedLinear, blur, fir_kernel, upsample2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +54,55 @@ class GeneratorConfig:
     def channels(self, resolution_px: int) -> int:
         """Feature maps at one resolution."""
         return min(self.channel_base // resolution_px, self.channel_max)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square part of the picture that alone is drawn in full, to train the costly fine layers on part of each frame.
+
+    Layers up to `coarse_px` see everything; what follows is cut down to the part and a margin around it, because
+    convolutions at a cut see zeros where the rest of the picture would be.
+    """
+
+    coarse_px: int
+    """Last resolution that is drawn whole."""
+    top: int
+    left: int
+    size: int
+    """The part wanted, in pixels of `coarse_px`."""
+
+    MARGIN = 4
+    """Pixels of `coarse_px` around it: two blocks of an upsampling and a 3x3 layer each reach 3 pixels far."""
+
+    @property
+    def outer_size(self) -> int:
+        """Side of what is computed, in pixels of `coarse_px`; the same for every place, so that shapes never change."""
+        return min(self.coarse_px, self.size + 2 * self.MARGIN)
+
+    @property
+    def outer_corner(self) -> tuple[int, int]:
+        """Its top left corner: margins shift inwards at the picture's edge."""
+        last = self.coarse_px - self.outer_size
+        return min(max(self.top - self.MARGIN, 0), last), min(max(self.left - self.MARGIN, 0), last)
+
+    def cut_outer(self, x: Tensor) -> Tensor:
+        """The part with its margin of maps [..., H, W] of the whole picture, at any resolution from `coarse_px` on."""
+        (top, left), scale = self.outer_corner, x.shape[-1] // self.coarse_px
+        return _square(x, top * scale, left * scale, self.outer_size * scale)
+
+    def trim(self, x: Tensor) -> Tensor:
+        """The part of maps [..., H, W] that have its margin still on."""
+        (top, left), scale = self.outer_corner, x.shape[-1] // self.outer_size
+        return _square(x, (self.top - top) * scale, (self.left - left) * scale, self.size * scale)
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The part of maps [..., H, W] of the whole picture."""
+        scale = x.shape[-1] // self.coarse_px
+        return _square(x, self.top * scale, self.left * scale, self.size * scale)
+
+
+def _square(x: Tensor, top: int, left: int, side: int) -> Tensor:
+    return x[..., top : top + side, left : left + side]
 
 
 class MappingNetwork(nn.Module):
@@ -116,6 +165,11 @@ class ModulatedConv2d(nn.Module):
         self.register_buffer("fir", fir_kernel(gain=4.0), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        y, demodulation = self.convolve(x, w)
+        return y if demodulation is None else y * demodulation.to(y.dtype)[:, :, None, None]
+
+    def convolve(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The result before demodulation, and the factors [B, out] float32, so that a caller can fuse them."""
         style = self.affine(w).float()  # [B, in]
         weight = self.weight * self.weight_gain
         y = x * style.to(x.dtype)[:, :, None, None]
@@ -125,10 +179,10 @@ class ModulatedConv2d(nn.Module):
             y = blur(y, self.fir, padding=1)
         else:
             y = F.conv2d(y, weight.to(x.dtype), padding=self.kernel_size // 2)
-        if self.demodulate:
-            energy = style.square() @ weight.float().square().sum(dim=(2, 3)).t()  # [B, out]
-            y = y * (energy + 1e-8).rsqrt().to(y.dtype)[:, :, None, None]
-        return y
+        if not self.demodulate:
+            return y, None
+        energy = style.square() @ weight.float().square().sum(dim=(2, 3)).t()  # [B, out]
+        return y, (energy + 1e-8).rsqrt()
 
 
 class SynthesisLayer(nn.Module):
@@ -145,10 +199,29 @@ class SynthesisLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(resolution_px, resolution_px))
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        y = self.conv(x, w)
-        y = y + (self.noise * self.noise_strength).to(y.dtype) + self.bias.to(y.dtype).view(1, -1, 1, 1)
-        return scaled_leaky_relu(y)
+    def learn_noise(self) -> None:
+        """Make the noise a parameter, scaled so that it acts as before with a strength of 1.
+
+        Trained for one person it is a memory of what stands still (an addition; the network still draws the paper's
+        G(m)): background and clothes need not be told by the latent in every frame.
+        """
+        noise = self.noise * self.noise_strength.detach()
+        del self._buffers["noise"]
+        self.noise = nn.Parameter(noise)
+        nn.init.ones_(self.noise_strength)
+
+    def forward(self, x: Tensor, w: Tensor, window: Window | None = None) -> Tensor:
+        y, demodulation = self.conv.convolve(x, w)
+        assert demodulation is not None
+        noise = self.noise if window is None else window.cut_outer(self.noise)
+        # A leaky ReLU commutes with its positive gain, and noise and bias are the same for the whole batch: one pass
+        # over the large maps instead of five, which is what the fine layers spend their time on.
+        shift = (noise * self.noise_strength + self.bias.view(1, -1, 1, 1)) * LRELU_GAIN
+        scale = (demodulation * LRELU_GAIN)[:, :, None, None]
+        if y.is_contiguous(memory_format=torch.channels_last):
+            shift = shift.contiguous(memory_format=torch.channels_last)
+        y = torch.addcmul(shift.to(y.dtype), y, scale.to(y.dtype))
+        return F.leaky_relu(y, LRELU_SLOPE)
 
 
 class ToRgb(nn.Module):
@@ -190,7 +263,12 @@ class SynthesisNetwork(nn.Module):
             in_channels = out_channels
 
     def forward(
-        self, ws: Tensor, *, dtype: torch.dtype = torch.float32, max_resolution_px: int | None = None
+        self,
+        ws: Tensor,
+        *,
+        dtype: torch.dtype = torch.float32,
+        max_resolution_px: int | None = None,
+        window: Window | None = None,
     ) -> Tensor:
         """Draw pictures.
 
@@ -198,9 +276,10 @@ class SynthesisNetwork(nn.Module):
             ws: [B, L, D] float32, one latent per layer.
             dtype: of the feature maps; the picture itself is summed in float32.
             max_resolution_px: stop at this block and return its smaller picture (progressive training).
+            window: draw only this part.
 
         Returns:
-            [B, 3, R, R] float32 RGB, nominally in [-1, 1], not clamped.
+            [B, 3, R, R] float32 RGB, nominally in [-1, 1], not clamped; the window's side instead of R with a window.
         """
         if ws.ndim != 3 or ws.shape[1] != self.config.num_layers:
             raise ValueError(f"ws must be [B, {self.config.num_layers}, D], not {list(ws.shape)}")
@@ -209,17 +288,26 @@ class SynthesisNetwork(nn.Module):
         index = 0
         for block, resolution in zip(self.blocks, self.config.block_resolutions, strict=True):
             assert isinstance(block, SynthesisBlock)
+            cut = window if window is not None and resolution > window.coarse_px else None
             if block.up_layer is not None:
-                x = block.up_layer(x, ws[:, index])
+                x = block.up_layer(x, ws[:, index], cut)
                 index += 1
-            x = block.layer(x, ws[:, index])
+            x = block.layer(x, ws[:, index], cut)
             index += 1
             rgb = block.to_rgb(x, ws[:, index])
             picture = rgb if picture is None else upsample2(picture) + rgb
             if resolution == max_resolution_px:
                 break
+            if window is not None and resolution == window.coarse_px:
+                x, picture = window.cut_outer(x), window.cut_outer(picture)
         assert picture is not None
-        return picture
+        return picture if window is None else window.trim(picture)
+
+    def learn_noise(self) -> None:
+        """Make every layer's noise a parameter (`SynthesisLayer.learn_noise`)."""
+        for module in self.modules():
+            if isinstance(module, SynthesisLayer):
+                module.learn_noise()
 
 
 class Generator(nn.Module):
@@ -243,10 +331,11 @@ class Generator(nn.Module):
         layer_offsets: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         max_resolution_px: int | None = None,
+        window: Window | None = None,
     ) -> Tensor:
         """V = G(m) (eq. 6): [B, D] -> [B, 3, R, R] float32 RGB, nominally in [-1, 1]."""
         ws = self.broadcast(m, layer_offsets)
-        picture: Tensor = self.synthesis(ws, dtype=dtype, max_resolution_px=max_resolution_px)
+        picture: Tensor = self.synthesis(ws, dtype=dtype, max_resolution_px=max_resolution_px, window=window)
         return picture
 
     def forward(self, z: Tensor, *, truncation_psi: float = 1.0) -> Tensor:

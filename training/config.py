@@ -35,6 +35,8 @@ class ModelConfig:
     """Discriminator channels at resolution r are discriminator_base / r, at most discriminator_max."""
     discriminator_max: int = 256
     """Most discriminator channels."""
+    learned_noise: bool = False
+    """Train G's noise maps too: a memory of what stands still, for runs on one person."""
     minibatch_group: int = 4
     """Samples whose deviation D sees; 1 switches that map off and makes D independent of how a batch is split."""
 
@@ -71,6 +73,8 @@ class LossConfig:
     """L1 at four resolutions (addition)."""
     laplacian: float = 0.0
     """L1 of Laplacian bands, against blur (addition)."""
+    band_energy: float = 0.0
+    """L1 of the local strength of detail, against blur where detail cannot be placed exactly (addition)."""
     feature_matching: float = 0.0
     """L1 of D's feature maps (addition)."""
     mouth_adversarial: float = 0.0
@@ -152,14 +156,24 @@ class TrainSection:
     """Share of the run after which the contrastive term begins."""
     straight_through_from: float = 1.0
     """Share of the run after which style is rounded instead of noised."""
+    quarter_until: float = 0.0
+    """Share of the run spent at a quarter of the resolution, without adversarial terms."""
     small_until: float = 0.0
-    """Share of the run spent at half the resolution, without adversarial terms."""
+    """Share of the run after which the full resolution is drawn; until then, half of it without adversarial terms."""
+    window_px: int = 0
+    """Side of the part of the picture that is drawn at full resolution and judged by D; 0: whole pictures. Layers up to
+    a quarter of the resolution always draw all of it."""
+    window_share: float = 0.75
+    """With windows: share of the steps at full resolution that draw one. The others draw whole pictures without D and
+    carry the terms that need a whole face."""
     ema_decay: float = 0.999
     """Decay per step of the averaged weights, which samples, validation and export use."""
     bf16: bool = True
     """Convolutions in bfloat16 (CUDA, or CPUs with AMX); weights and losses stay in float32."""
     seed: int = 0
     """Every random draw follows from seed, step and sample number."""
+    narrow_init: bool = False
+    """Accept a start (--init) with a wider generator: each layer keeps the channels that weigh most."""
     freeze_generator: bool = False
     """Train the encoders alone."""
     freeze_encoders: bool = False
@@ -176,8 +190,14 @@ class TrainSection:
         for name in ("beta1", "beta2", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, f"train.{name}", "must be at least 0 and below 1")
         shares = ("decay_from", "gan_from", "gan_ramp", "sync_from", "contrastive_from", "straight_through_from")
-        for name in (*shares, "small_until"):
+        for name in (*shares, "quarter_until", "small_until"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name}", "is a share of the run, 0 to 1")
+        _require(0 < self.window_share <= 1, "train.window_share", "is a share of the steps, above 0")
+        _require(
+            self.window_px == 0 or (self.window_px >= 32 and self.window_px & (self.window_px - 1) == 0),
+            "train.window_px",
+            f"must be 0 or a power of two from 32 on, not {self.window_px}",
+        )
         _require(
             not (self.freeze_generator and self.freeze_encoders), "train.freeze_generator", "nothing is left to train"
         )
@@ -311,6 +331,11 @@ class TrainConfig:
             self.loss.temporal == 0 or self.train.frames_per_clip >= 2,
             "loss.temporal",
             "needs --train.frames_per_clip 2 or more",
+        )
+        _require(
+            self.train.window_px < self.model.resolution_px,
+            "train.window_px",
+            f"must be smaller than model.resolution_px, {self.model.resolution_px}",
         )
         _require(
             self.loss.feature_matching == 0 or self.loss.adversarial > 0,

@@ -43,7 +43,7 @@ from training.step import (
     total,
 )
 from training.validate import validate, write_samples
-from training.warm_start import load_start
+from training.warm_start import load_start, narrowed
 
 
 def train_step(
@@ -82,6 +82,8 @@ def train_step(
         state.optimizer_d.zero_grad(set_to_none=True)
         for part, frames in zip(parts, drawn_parts, strict=True):
             terms = discriminator_terms(state.networks, part, phase, frames)
+            if not terms:
+                continue  # a whole picture, and no discriminator but the one of windows
             (total(terms, discriminator_weights(config.loss)) * share).backward()
             _add(sums, terms, share)
         _check_finite(sums, state.step)
@@ -150,6 +152,10 @@ class Run:
             got = dict(checkpoint.meta.get("model") or {})
             # What a stage may change: everything but the face networks themselves.
             free = {"identity", "layer_offsets", "minibatch_group", "discriminator_base", "discriminator_max"}
+            free |= {"learned_noise"}
+            if self.config.train.narrow_init:
+                checkpoint = narrowed(checkpoint, self.config.model)
+                free |= {"channel_base", "channel_max"}
             expected = {k: v for k, v in model.items() if k not in free}
             check_same_model(str(init), expected, {k: v for k, v in got.items() if k not in free})
             initialise_from(self.state, checkpoint, str(init))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from talkface_core.discriminator import Discriminator, DiscriminatorConfig
 from talkface_core.face_networks import FaceNetworks
-from talkface_core.generator import GeneratorConfig
+from talkface_core.generator import GeneratorConfig, Window
 from talkface_core.interfaces import BASE_STYLE_VALUES
 from talkface_core.layers import EqualizedConv2d, EqualizedLinear
 from talkface_core.style_encoder import FACE_PX, MOUTH_PX
@@ -94,13 +94,16 @@ class TrainNetworks(nn.Module):
         )
         self.config = config
         self.faces = FaceNetworks(generator)
+        if model.learned_noise:
+            self.faces.generator.synthesis.learn_noise()
         # Small e and d at the start: m begins near z and motion grows out of it.
         for last in (self.faces.audio_encoder.project[-1], self.faces.style_decoder.base[-1]):
             assert isinstance(last, nn.Linear)
             nn.init.normal_(last.weight, std=0.25 / last.in_features**0.5)
         self.identities = Identities(model, num_persons, generator.num_layers)
         self.quantiser = StyleQuantiser()
-        self.discriminator = self._critic(model.resolution_px) if config.loss.adversarial > 0 else None
+        side = config.train.window_px or model.resolution_px
+        self.discriminator = self._critic(side) if config.loss.adversarial > 0 else None
         self.mouth_discriminator = self._critic(MOUTH_PX) if config.loss.mouth_adversarial > 0 else None
         self.audio_head = nn.Linear(model.latent_dim, CONTRASTIVE_DIM) if config.loss.contrastive > 0 else None
         self.visual_head = nn.Linear(LIP_FEATURES, CONTRASTIVE_DIM) if config.loss.contrastive > 0 else None
@@ -131,13 +134,22 @@ class TrainNetworks(nn.Module):
         critics = [c for c in (self.discriminator, self.mouth_discriminator) if c is not None]
         return [p for c in critics for p in c.parameters()]
 
-    def draw(self, batch: Batch, *, straight_through: bool, dtype: torch.dtype, resolution_px: int) -> Drawn:
+    def draw(
+        self,
+        batch: Batch,
+        *,
+        straight_through: bool,
+        dtype: torch.dtype,
+        resolution_px: int,
+        window: Window | None = None,
+    ) -> Drawn:
         """Forward pass: m = e + z + d (eq. 5), V = G(m) (eq. 6).
 
         Args:
             straight_through: round style instead of adding noise.
             dtype: of the convolutions' feature maps.
             resolution_px: draw no larger than this.
+            window: draw only this part.
         """
         b, t = batch.windows.shape[:2]
         with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -151,6 +163,7 @@ class TrainNetworks(nn.Module):
             layer_offsets=None if offsets is None else offsets.repeat_interleave(t, 0),
             dtype=dtype,
             max_resolution_px=resolution_px,
+            window=window,
         )
         return Drawn(frames.unflatten(0, (b, t)), e, values)
 

@@ -6,10 +6,15 @@ steps (a resumed run is then exactly the uninterrupted one).
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from talkface_core.generator import Window
 from training.config import TrainConfig
 from training.step import Phase
+
+COARSE_SHARE = 4
+"""Windows are cut after the layers of a quarter of the resolution."""
 
 
 def progress(config: TrainConfig, step: int, elapsed_s: float) -> float:
@@ -30,19 +35,37 @@ def learning_rate_factor(config: TrainConfig, step: int, done: float) -> float:
 def phase_at(config: TrainConfig, step: int, done: float, device: torch.device) -> Phase:
     """What step `step` at progress `done` does."""
     train, loss = config.train, config.loss
-    small = done < train.small_until
+    shrink = 4 if done < train.quarter_until else 2 if done < train.small_until else 1
     ramp = 1.0 if train.gan_ramp <= 0 else (done - train.gan_from) / train.gan_ramp
     has_critic = loss.adversarial > 0 or loss.mouth_adversarial > 0
-    gan = 0.0 if small or not has_critic or done < train.gan_from else min(1.0, max(ramp, 0.0))
+    gan = 0.0 if shrink > 1 or not has_critic or done < train.gan_from else min(1.0, max(ramp, 0.0))
     return Phase(
         gan_weight=gan,
         sync=done >= train.sync_from,
         contrastive=done >= train.contrastive_from,
         straight_through=done >= train.straight_through_from,
-        resolution_px=config.model.resolution_px // 2 if small else config.model.resolution_px,
+        resolution_px=max(4, config.model.resolution_px // shrink),
         regularise=gan > 0 and step % loss.r1_interval == 0,
+        window=draw_window(config, step) if shrink == 1 and train.window_px else None,
         dtype=torch.bfloat16 if train.bf16 and bf16_helps(device) else torch.float32,
     )
+
+
+def draw_window(config: TrainConfig, step: int) -> Window | None:
+    """The part of the picture that step `step` draws, the same for all its clips and in every process.
+
+    Corners are rare when a square is thrown into a square; throwing it a little beyond the edge and pulling it back
+    makes up for that.
+    """
+    train = config.train
+    rng = np.random.default_rng([train.seed, 3, step])
+    if rng.random() >= train.window_share:
+        return None
+    coarse = config.model.resolution_px // COARSE_SHARE
+    size = train.window_px // COARSE_SHARE
+    last = coarse - size
+    top, left = (int(v) for v in rng.integers(-last // 4, last + last // 4 + 1, 2).clip(0, last))
+    return Window(coarse, top, left, size)
 
 
 def bf16_helps(device: torch.device) -> bool:

@@ -165,6 +165,8 @@ def initialise_from(state: TrainState, checkpoint: Checkpoint, where: str) -> No
             known = list(map(str, checkpoint.meta.get("persons", [])))
             rows = [source[name][known.index(p)] if p in known else mean[i] for i, p in enumerate(state.persons)]
             source[name] = torch.stack(rows)
+    if state.networks.config.model.learned_noise:
+        _absorb_noise_strength(source)
     merged = {n: source.get(n, t) for n, t in own.items() if not n.startswith("identities.") or n in source}
     # Parts that a stage adds (a critic, another kind of identity) keep their fresh start; the face networks must fit.
     missing = [n for n in own if n.startswith("faces.") and n not in source]
@@ -173,6 +175,13 @@ def initialise_from(state: TrainState, checkpoint: Checkpoint, where: str) -> No
     fill_module(state.networks, {**own, **merged}, where)
     averaged = {n: t for n, t in state.networks.state_dict().items() if n in state.ema.state_dict()}
     state.ema.load_state_dict(averaged)
+
+
+def _absorb_noise_strength(tensors: dict[str, Tensor]) -> None:
+    """Scale fixed noise by its strength, as `SynthesisNetwork.learn_noise` does; learned noise passes unchanged."""
+    for name in [n for n in tensors if n.endswith(".noise")]:
+        strength = tensors[f"{name}_strength"]
+        tensors[name], tensors[f"{name}_strength"] = tensors[name] * strength, torch.ones_like(strength)
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talkface_core.discriminator import Discriminator
+from talkface_core.generator import Window
 from talkface_core.landmarks import JAW, MOUTH
 from talkface_core.style_input import crop_mouth
 from training.config import LossConfig
@@ -28,6 +29,7 @@ from training.losses import (
     weighted_sum,
 )
 from training.losses_extra import (
+    band_energy_l1,
     feature_matching_loss,
     laplacian_l1,
     pyramid_l1,
@@ -56,6 +58,8 @@ class Phase:
     regularise: bool
     """R1 in this step."""
     dtype: torch.dtype
+    window: Window | None = None
+    """The part of the picture that is drawn; None: all of it."""
 
 
 def pixel_weights(points: Tensor, resolution_px: int, loss: LossConfig) -> Tensor | None:
@@ -87,24 +91,33 @@ def generator_terms(
     """Unweighted terms for G and encoders by path name, and what was drawn."""
     loss = networks.config.loss
     drawn = networks.draw(
-        batch, straight_through=phase.straight_through, dtype=phase.dtype, resolution_px=phase.resolution_px
+        batch,
+        straight_through=phase.straight_through,
+        dtype=phase.dtype,
+        resolution_px=phase.resolution_px,
+        window=phase.window,
     )
     b, t = drawn.frames.shape[:2]
     own = 1 - batch.cross  # [B] clips whose true frames may be compared
-    real = true_frames(batch, t, phase.resolution_px)
+    real = true_frames(batch, t, phase)
     fake = drawn.frames
     flat_real, flat_fake = real.flatten(0, 1), fake.flatten(0, 1)
     own_frames = own.repeat_interleave(t)
     fractions = batch.points[:, -t:].flatten(0, 1) / batch.frames.shape[-1]
     weights = pixel_weights(fractions, phase.resolution_px, loss)
+    if phase.window is not None and weights is not None:
+        weights = phase.window.cut(weights)
+    whole = phase.window is None
     terms: dict[str, Tensor] = {}
     if loss.pyramid_l1 > 0:
         terms["loss/pyramid_l1"] = (pyramid_l1(flat_real, flat_fake, weights) * own_frames).mean()
     if loss.laplacian > 0:
         terms["loss/laplacian"] = (laplacian_l1(flat_real, flat_fake, weights) * own_frames).mean()
+    if loss.band_energy > 0:
+        terms["loss/band_energy"] = (band_energy_l1(flat_real, flat_fake, weights) * own_frames).mean()
     if loss.temporal > 0:
         terms["loss/temporal"] = (temporal_loss(real, fake) * own).mean()
-    if features.perceptual is not None:
+    if features.perceptual is not None and whole:
         # Where the sound is another clip's, the generated frame stands for the true one: no difference, no gradient.
         target = torch.where(own_frames.bool().view(-1, 1, 1, 1), flat_real, flat_fake.detach())
         with torch.no_grad():
@@ -113,7 +126,7 @@ def generator_terms(
         clips = [(r.unflatten(0, (b, t)), f.unflatten(0, (b, t))) for r, f in zip(real_maps, fake_maps, strict=True)]
         terms["loss/perceptual"] = perceptual_loss([r for r, _ in clips], [f for _, f in clips]) / t
     wants_landmarks = (loss.sync > 0 and phase.sync) or (loss.contrastive > 0 and phase.contrastive)
-    if features.landmarks is not None and wants_landmarks:
+    if features.landmarks is not None and wants_landmarks and whole:
         terms |= _landmark_terms(networks, features, batch, phase, drawn, flat_real)
     if loss.rate > 0 and networks.config.style.enabled and drawn.style_values.shape[1] > 1:
         bits = style_rate(drawn.style_values, networks.quantiser.steps, STYLE_LEAK, rate_scale)
@@ -181,7 +194,7 @@ def _adversarial_terms(
     loss = networks.config.loss
     b, t = fake.shape[:2]
     terms: dict[str, Tensor] = {}
-    if networks.discriminator is not None:
+    if networks.discriminator is not None and judged(networks, phase, "D"):
         with frozen(networks.discriminator):
             logits, fake_maps = networks.discriminator(fake.flatten(0, 1), dtype=phase.dtype)
             terms["loss/adversarial"] = adversarial_loss(logits.unflatten(0, (b, t))) / t
@@ -190,7 +203,7 @@ def _adversarial_terms(
                     _, real_maps = networks.discriminator(real.flatten(0, 1), dtype=phase.dtype)
                 matching = feature_matching_loss([m.float() for m in real_maps], [m.float() for m in fake_maps])
                 terms["loss/feature_matching"] = (matching * own_frames).mean()
-    if networks.mouth_discriminator is not None:
+    if networks.mouth_discriminator is not None and judged(networks, phase, "D_mouth"):
         with frozen(networks.mouth_discriminator):
             logits, _ = networks.mouth_discriminator(_mouths(batch, fake), dtype=phase.dtype)
             terms["loss/mouth_adversarial"] = adversarial_loss(logits.unflatten(0, (b, t))) / t
@@ -201,14 +214,14 @@ def discriminator_terms(networks: TrainNetworks, batch: Batch, phase: Phase, dra
     """Losses of both discriminators on detached frames; with R1 when the phase says so."""
     b, t = drawn_frames.shape[:2]
     fake = drawn_frames.detach()
-    real = true_frames(batch, t, phase.resolution_px)
+    real = true_frames(batch, t, phase)
     terms: dict[str, Tensor] = {}
     critics: list[tuple[str, Discriminator | None]] = [
         ("D", networks.discriminator),
         ("D_mouth", networks.mouth_discriminator),
     ]
     for name, critic in critics:
-        if critic is None:
+        if critic is None or not judged(networks, phase, name):
             continue
         real_pictures = real.flatten(0, 1) if name == "D" else _mouths(batch, real)
         fake_pictures = fake.flatten(0, 1) if name == "D" else _mouths(batch, fake)
@@ -223,11 +236,17 @@ def discriminator_terms(networks: TrainNetworks, batch: Batch, phase: Phase, dra
     return terms
 
 
-def true_frames(batch: Batch, num_frames: int, resolution_px: int) -> Tensor:
-    """The last `num_frames` of the batch as [B, T, 3, r, r] in [-1, 1]."""
-    real = to_pictures(batch.frames[:, -num_frames:].flatten(0, 1))
-    if real.shape[-1] != resolution_px:
-        real = F.interpolate(real, size=(resolution_px, resolution_px), mode="area")
+def judged(networks: TrainNetworks, phase: Phase, critic: str) -> bool:
+    """Whether a discriminator sees this step: with windows D sees windows, and the mouth's D whole faces."""
+    return networks.config.train.window_px == 0 or (phase.window is None) == (critic == "D_mouth")
+
+
+def true_frames(batch: Batch, num_frames: int, phase: Phase) -> Tensor:
+    """The last `num_frames` of the batch as [B, T, 3, r, r] in [-1, 1], the phase's window of them."""
+    pixels = batch.frames[:, -num_frames:].flatten(0, 1)
+    real = to_pictures(pixels if phase.window is None else phase.window.cut(pixels))
+    if phase.window is None and real.shape[-1] != phase.resolution_px:
+        real = F.interpolate(real, size=(phase.resolution_px, phase.resolution_px), mode="area")
     return real.unflatten(0, (batch.size, num_frames))
 
 
@@ -240,7 +259,7 @@ def _mouths(batch: Batch, frames: Tensor) -> Tensor:
 
 def generator_weights(loss: LossConfig, gan_weight: float) -> dict[str, float]:
     """λ by path name (eq. 12)."""
-    plain = ("pyramid_l1", "laplacian", "temporal", "perceptual", "sync", "contrastive", "rate")
+    plain = ("pyramid_l1", "laplacian", "band_energy", "temporal", "perceptual", "sync", "contrastive", "rate")
     adversarial = ("adversarial", "feature_matching", "mouth_adversarial")
     weights = {f"loss/{name}": float(getattr(loss, name)) for name in plain}
     return weights | {f"loss/{name}": float(getattr(loss, name)) * gan_weight for name in adversarial}

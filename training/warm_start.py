@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from talkface_core.errors import WeightsError
+from talkface_core.generator import GeneratorConfig
 from talkface_core.weights import CONFIG_NAME, load_face_weights
 from training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint
+from training.config import ModelConfig
+from training.narrow_generator import narrow_generator
 
 SHIPPED_PERSON = "shipped"
 """Name of the one person whose identity comes with a face model; every person of the new run starts there."""
@@ -26,6 +31,24 @@ def load_start(path: Path) -> Checkpoint:
     if checkpoint is None and not (path / "index.json").is_file():
         raise ValueError(f"--init {path}: holds no checkpoint; give a run's folder, a checkpoint or a weights folder")
     return load_checkpoint(checkpoint or path)
+
+
+def narrowed(start: Checkpoint, model: ModelConfig) -> Checkpoint:
+    """A start from a wider generator, cut down to the run's width (training/narrow_generator.py).
+
+    Raises:
+        WeightsError: the checkpoint does not say its sizes.
+        ValueError: it cannot be cut down to `model`.
+    """
+    sizes = ("resolution_px", "latent_dim", "channel_base", "channel_max")
+    got: dict[str, Any] = dict(start.meta.get("model") or {})
+    if any(not isinstance(got.get(name), int) for name in sizes):
+        raise WeightsError("the start does not say the sizes of its generator")
+    source = GeneratorConfig(**{name: got[name] for name in sizes})
+    target = GeneratorConfig(**{name: getattr(model, name) for name in sizes})
+    ema = {n.removeprefix("ema/"): t for n, t in start.tensors.items() if n.startswith("ema/")}
+    tensors = {f"ema/{n}": t for n, t in narrow_generator(ema, source, target).items()}
+    return Checkpoint(tensors, start.meta)
 
 
 def _from_face_weights(path: Path) -> Checkpoint:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from talkface_core import stylegan2_reference as reference
-from talkface_core.generator import Generator, GeneratorConfig, ModulatedConv2d
+from talkface_core.generator import Generator, GeneratorConfig, ModulatedConv2d, SynthesisLayer, Window
 from talkface_core.layers import downsample2, fir_kernel, upsample2
 from talkface_core.official_checkpoints import _targets as official_names
 
@@ -72,6 +72,36 @@ def test_resampling_equals_upfirdn() -> None:
     even = x[:, :, :8, :8]
     down = reference.upfirdn2d(even, up=1, padding=(1, 1), gain=1.0)[:, :, ::2, ::2]
     torch.testing.assert_close(downsample2(even, fir_kernel()), down)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (1, 3), (4, 4), (0, 2), (8, 8), (5, 8)])
+def test_a_window_is_a_part_of_the_picture(corner: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    generator = Generator(GeneratorConfig(resolution_px=64, latent_dim=24, channel_base=256, channel_max=20))
+    for name, parameter in generator.named_parameters():
+        if name.endswith(("noise_strength", "bias")):
+            parameter.data.add_(0.3 * torch.randn_like(parameter))
+    m = torch.randn(2, 24)
+    window = Window(16, *corner, 8)
+    with torch.no_grad():
+        whole, part = generator.render(m), generator.render(m, window=window)
+    top, left = (4 * v for v in corner)
+    assert part.std() > 0.1
+    torch.testing.assert_close(part, whole[..., top : top + 32, left : left + 32], rtol=1e-4, atol=1e-5)
+    assert torch.equal(window.cut(whole), whole[..., top : top + 32, left : left + 32])
+
+
+def test_learned_noise_starts_as_the_fixed_one() -> None:
+    generator = random_generator()
+    m = torch.randn(2, CONFIG.latent_dim)
+    before = generator.render(m)
+    names = list(generator.state_dict())
+    generator.synthesis.learn_noise()
+    torch.testing.assert_close(generator.render(m), before, rtol=1e-5, atol=1e-6)
+    assert sorted(generator.state_dict()) == sorted(names)
+    generator.render(m).square().mean().backward()
+    layers = [layer for layer in generator.modules() if isinstance(layer, SynthesisLayer)]
+    assert all(isinstance(layer.noise, torch.nn.Parameter) and layer.noise.grad is not None for layer in layers)
 
 
 def test_gradients_are_right_in_float64() -> None:

@@ -59,12 +59,15 @@ def run(prepared: Path, out: Path, processes: int) -> list[dict[str, float]]:
 def test_two_processes_equal_one(prepared: Path, tmp_path: Path) -> None:
     one, two = run(prepared, tmp_path / "one", 1), run(prepared, tmp_path / "two", 2)
     training = [row for row in one if "loss/total" in row]
-    assert len(training) == 3
+    # Sums in another order differ by 1e-7; every update of an Adam without momentum makes a hundred times more of it.
+    tolerances = (1e-5, 1e-3, 2e-2)
+    assert len(training) == len(tolerances)
     assert training[-1]["images"] == 24
-    for a, b in zip(training, (row for row in two if "loss/total" in row), strict=True):
+    others = [row for row in two if "loss/total" in row]
+    for a, b, tolerance in zip(training, others, tolerances, strict=True):
         assert a.keys() == b.keys()
         for name in a:
-            assert b[name] == pytest.approx(a[name], rel=2e-3, abs=2e-5), name
+            assert b[name] == pytest.approx(a[name], rel=tolerance, abs=tolerance / 100), name
     checkpoints = [latest_checkpoint(tmp_path / name / "checkpoints") for name in ("one", "two")]
     assert None not in checkpoints
     first, second = (load_checkpoint(path).tensors for path in checkpoints if path is not None)

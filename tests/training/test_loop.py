@@ -158,6 +158,42 @@ def test_schedule_by_time_and_steps(tiny_config: TrainConfig) -> None:
     assert not phase_at(config, 91, 0.91, cpu).regularise
 
 
+def test_resolution_grows_and_windows_come_at_the_end(tiny_config: TrainConfig) -> None:
+    train = dataclasses.replace(tiny_config.train, quarter_until=0.2, small_until=0.4, window_px=64, window_share=0.7)
+    model = dataclasses.replace(tiny_config.model, resolution_px=256)
+    config = dataclasses.replace(tiny_config, train=train, model=model)
+    cpu = torch.device("cpu")
+    for done, side in ((0.1, 64), (0.3, 128), (0.5, 256)):
+        phases = [phase_at(config, step, done, cpu) for step in range(400)]
+        assert {p.resolution_px for p in phases} == {side}
+        windows = [p.window for p in phases if p.window is not None]
+        assert len(windows) / 400 == pytest.approx(0.7, abs=0.08) if side == 256 else not windows
+    places = [(w.top, w.left) for w in windows]
+    assert min(min(p) for p in places) == 0
+    assert max(max(p) for p in places) == 48
+    assert {(w.coarse_px, w.size) for w in windows} == {(64, 16)}
+    # Corners get their share: thrown without overhang each would be hit once in 49 * 49 throws.
+    assert sum(p == (0, 0) for p in places) >= 2
+
+
+def test_windows_train_and_resume(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    train = dataclasses.replace(tiny_config.train, window_px=32, window_share=0.5)
+    model = dataclasses.replace(tiny_config.model, resolution_px=64, learned_noise=True)
+    loss = dataclasses.replace(tiny_config.loss, mouth_adversarial=0.0, band_energy=0.5)
+    config = dataclasses.replace(tiny_config, train=train, model=model, loss=loss)
+    whole = start(config, prepared, tmp_path / "whole", features).train()
+    start(config, prepared, tmp_path / "parts", features).train(max_steps=2)
+    parts = start(config, prepared, tmp_path / "parts", features).train()
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    for (name, a), b in zip(whole.networks.state_dict().items(), parts.networks.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    terms = [row for row in losses(tmp_path / "whole") if "loss/total" in row]
+    assert {"loss/D" in row for row in terms} == {True, False}
+    assert all("loss/band_energy" in row for row in terms)
+
+
 def test_small_pictures_first(
     tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.transform
 import torch
 
 from training.losses_extra import (
+    band_energy_l1,
     feature_matching_loss,
     laplacian_l1,
     pyramid_l1,
@@ -48,6 +50,28 @@ def test_laplacian_l1_ignores_brightness_and_sees_blur() -> None:
     blurred = torch.nn.functional.avg_pool2d(real, 3, 1, 1)
     assert laplacian_l1(real, real + 0.5).item() == pytest.approx(0, abs=1e-12)
     assert laplacian_l1(real, blurred).item() > 0.3
+
+
+def test_band_energy_asks_for_as_much_detail_wherever_it_lies() -> None:
+    real = random(1, 3, 32, 32)
+    shifted = real.roll(1, dims=3)
+    blurred = torch.nn.functional.avg_pool2d(real, 3, 1, 1)
+    assert band_energy_l1(real, real + 0.5).item() == pytest.approx(0, abs=1e-6)
+    # Noise moved by a pixel is as different as other noise to a pixel loss, and nearly the same to this one.
+    assert laplacian_l1(real, shifted).item() > laplacian_l1(real, blurred).item()
+    assert band_energy_l1(real, shifted).item() < 0.25 * band_energy_l1(real, blurred).item()
+
+
+def test_band_energy_is_the_root_mean_square_of_each_band_per_cell() -> None:
+    real, fake = random(1, 1, 16, 16), random(1, 1, 16, 16, seed=1)
+
+    def strengths(picture: np.ndarray) -> np.ndarray:
+        smooth = skimage.transform.resize(halve(picture[None, None])[0, 0], picture.shape, order=1, mode="edge")
+        cells = ((picture - smooth) ** 2).reshape(2, 8, 2, 8).mean(axis=(1, 3))
+        return np.sqrt(cells + 1e-6)
+
+    expected = np.abs(strengths(real[0, 0].numpy()) - strengths(fake[0, 0].numpy())).mean()
+    assert band_energy_l1(real, fake, num_bands=1).item() == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_feature_matching_has_no_gradient_into_the_real_side() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from talkface_core.generator import Window
 from training.clip_store import open_folder
 from training.config import TrainConfig
 from training.feature_networks import FeatureNetworks
@@ -21,6 +22,7 @@ from training.step import (
     generator_weights,
     pixel_weights,
     total,
+    true_frames,
 )
 
 PHASE = Phase(
@@ -107,6 +109,32 @@ def test_without_the_lips_layer_the_mouth_is_not_seen(networks: TrainNetworks, b
 
     assert not torch.equal(draw(batch), draw(changed))
     assert torch.equal(draw(with_values(batch, keep_lips=0.0)), draw(with_values(changed, keep_lips=0.0)))
+
+
+def test_windows_are_judged_by_d_and_whole_faces_by_the_rest(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    model = dataclasses.replace(tiny_config.model, resolution_px=64)
+    train = dataclasses.replace(tiny_config.train, window_px=32)
+    config = dataclasses.replace(tiny_config, model=model, train=train)
+    clips, _ = open_folder(
+        prepared, resolution_px=64, train_split="train", val_split="val", max_clips=0, cache_gb=1, cache_folder=tmp_path
+    )
+    batch = Sampler(clips, clips.persons, config).batch(0)
+    networks = TrainNetworks(config, 2)
+    window = Window(coarse_px=16, top=3, left=8, size=8)
+    part = dataclasses.replace(PHASE, resolution_px=64, window=window)
+    whole = dataclasses.replace(PHASE, resolution_px=64)
+    of_part, drawn = generator_terms(networks, features, batch, part, RATE_SCALE)
+    assert drawn.frames.shape[-1] == 32
+    assert torch.equal(true_frames(batch, 1, part), true_frames(batch, 1, whole)[..., 12:44, 32:64])
+    of_whole, whole_drawn = generator_terms(networks, features, batch, whole, RATE_SCALE)
+    assert {"loss/adversarial", "loss/feature_matching"} == set(of_part) - set(of_whole)
+    assert {"loss/perceptual", "loss/sync", "loss/contrastive", "loss/mouth_adversarial"} == set(of_whole) - set(
+        of_part
+    )
+    assert set(discriminator_terms(networks, batch, part, drawn.frames)) == {"loss/D", "reg/r1_D"}
+    assert set(discriminator_terms(networks, batch, whole, whole_drawn.frames)) == {"loss/D_mouth", "reg/r1_D_mouth"}
 
 
 def test_gradients_reach_what_they_should(networks: TrainNetworks, features: FeatureNetworks, batch: Batch) -> None:
