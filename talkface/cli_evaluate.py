@@ -26,7 +26,10 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="Write every number here as JSON.")] = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder for side-by-side videos and a contact sheet.")] = None,
     mode: Annotated[
-        list[str] | None, typer.Option(help="live, base, audio or reference; several times. Without it: all but base.")
+        list[str] | None,
+        typer.Option(
+            help="live, base, audio, reference or swapped; several times. Without it: live, audio, reference."
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Clips of this split.")] = None,
     max_clips: Annotated[int, typer.Option(help="Measure only so many clips; 0 is all.")] = 0,

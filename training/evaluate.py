@@ -22,7 +22,7 @@ from talkface_core.metrics.inception import load_fid_features
 from talkface_core.metrics.lip_sync_error import load_lip_sync_scorer
 from talkface_core.metrics.own_features import OwnFeatureScores
 from training.clip_format import Clip, ClipRecord, read_clip, read_manifest
-from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip, look_at, measure_clip
+from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip, listen_to, look_at, measure_clip
 from training.evaluate_pictures import write_contact_sheet, write_side_by_side
 from training.through_wire import WireSettings
 
@@ -101,14 +101,25 @@ def evaluate(
         if number - 1 in shown:
             truth.append(seen.clip)
         for mode in options.modes:
-            other = None
-            if mode is Mode.REFERENCE:
-                other = clip_style(model, read_clip(options.data, reference[record.name]))
-            bits = sums[mode].bits
+            other, heard = None, None
+            if mode in (Mode.REFERENCE, Mode.SWAPPED):
+                second = read_clip(options.data, reference[record.name])
+                if mode is Mode.REFERENCE:
+                    other = clip_style(model, second)
+                else:
+                    heard = listen_to(model, second, judges)
             drawn = draw_clip(
-                renderer, model, seen.clip, mode, own_style=seen.style, wire=wire, reference=other, bits=bits
+                renderer,
+                model,
+                seen.clip,
+                mode,
+                own_style=seen.style,
+                wire=wire,
+                reference=other,
+                samples=None if heard is None else heard.clip.samples,
+                bits=sums[mode].bits,
             )
-            measured = measure_clip(seen, drawn, judges)
+            measured = measure_clip(seen, drawn, judges, heard)
             sums[mode].add(measured, seen.frames, frames_to_unit(drawn), judges)
             report["missing"] |= measured.missing
             report["clips"].append({"clip": record.name, "mode": str(mode), **measured.values})

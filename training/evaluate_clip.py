@@ -33,6 +33,7 @@ from talkface_core.metrics import (
     ssim_and_ms_ssim,
     static_background_mask,
 )
+from talkface_core.metrics.behaviour import blinks_per_minute, correlation, mouth_opening, silent_frames
 from talkface_core.metrics.inception import FidFeatures
 from talkface_core.metrics.lip_sync_error import LipSyncScorer, syncnet_crop
 from talkface_core.tracking import TrackedFace
@@ -53,6 +54,8 @@ class Mode(StrEnum):
     """Sound alone."""
     REFERENCE = "reference"
     """Sound, and the style of another clip (the paper's reference video)."""
+    SWAPPED = "swapped"
+    """As base, with the sound of another clip: a probe of what the lips follow."""
 
 
 class StoredPoints:
@@ -128,7 +131,7 @@ def draw_clip(
     """
     sound = clip.samples if samples is None else samples
     style: NDArray[np.float32] | None = None
-    if mode in (Mode.LIVE, Mode.BASE):
+    if mode in (Mode.LIVE, Mode.BASE, Mode.SWAPPED):
         style = clip_style(model, clip) if own_style is None else own_style
     elif mode is Mode.REFERENCE:
         if reference is None:
@@ -166,6 +169,21 @@ class Truth:
     """[T, V] of the clip's own picture."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The clip that a drawn mouth should follow."""
+
+    clip: Clip
+    points: Tensor
+    """[T, 68, 2] pixels at the drawn resolution."""
+
+
+@torch.inference_mode()
+def listen_to(model: TalkfaceModel, clip: Clip, judges: Judges) -> Heard:
+    """The true mouth of a clip whose sound drives another one's face."""
+    return Heard(clip, judges.points(frames_to_unit(resize_frames(clip.frames, model.info.resolution_px))))
+
+
 @torch.inference_mode()
 def look_at(model: TalkfaceModel, clip: Clip, judges: Judges) -> Truth:
     """The true side of every comparison."""
@@ -175,8 +193,13 @@ def look_at(model: TalkfaceModel, clip: Clip, judges: Judges) -> Truth:
 
 
 @torch.inference_mode()
-def measure_clip(truth: Truth, drawn: NDArray[np.uint8], judges: Judges) -> Measured:
-    """All metrics of one drawn clip [T, R, R, 3] against the true one."""
+def measure_clip(truth: Truth, drawn: NDArray[np.uint8], judges: Judges, heard: Heard | None = None) -> Measured:
+    """All metrics of one drawn clip [T, R, R, 3] against the true one.
+
+    Args:
+        heard: the clip whose sound drove it; None: the same.
+    """
+    heard = heard or Heard(truth.clip, truth.points)
     real, fake = truth.frames, frames_to_unit(drawn)
     side = drawn.shape[1]
     result = Measured()
@@ -198,8 +221,26 @@ def measure_clip(truth: Truth, drawn: NDArray[np.uint8], judges: Judges) -> Meas
     values["flicker_of_original"] = background_flicker(real, truth.still)
     if values["flicker"] is None:
         result.missing["flicker"] = "the crop shows no static background"
-    _measure_lip_sync(truth.clip, fake, truth.points, judges, result)
+    _measure_behaviour(truth, fake_points, heard, result)
+    _measure_lip_sync(heard.clip, fake, truth.points, judges, result)
     return result
+
+
+def _measure_behaviour(truth: Truth, fake_points: Tensor, heard: Heard, result: Measured) -> None:
+    """What the mouth follows, whether silence closes it, and blinking, beside the original's."""
+    values = result.values
+    drawn = mouth_opening(fake_points)
+    values["mouth_follows_sound"] = correlation(drawn, mouth_opening(heard.points))
+    values["mouth_follows_picture"] = correlation(drawn, mouth_opening(truth.points))
+    silent = silent_frames(torch.from_numpy(heard.clip.samples.astype(np.float32)), len(heard.points))[: len(drawn)]
+    values["mouth_open_in_silence"] = values["mouth_open_in_silence_of_original"] = None
+    if silent.any():
+        values["mouth_open_in_silence"] = float(drawn[: len(silent)][silent].mean())
+        values["mouth_open_in_silence_of_original"] = float(mouth_opening(heard.points)[: len(silent)][silent].mean())
+    else:
+        result.missing["mouth_open_in_silence"] = "no frame is silent"
+    values["blinks_per_minute"] = blinks_per_minute(fake_points)
+    values["blinks_per_minute_of_original"] = blinks_per_minute(truth.points)
 
 
 def _measure_lip_sync(clip: Clip, fake: Tensor, points: Tensor, judges: Judges, result: Measured) -> None:

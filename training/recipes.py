@@ -94,6 +94,53 @@ def person256() -> TrainConfig:
     )
 
 
+def person256_light() -> TrainConfig:
+    """One person at 256 px where there is no GPU, neither for training nor for drawing: the weights that ship.
+
+    A generator of a third of the arithmetic, which two cores without bfloat16 still draw in time; small batches, so
+    that slow machines make many steps; fine layers learned on windows; noise that is learned remembers what stands
+    still; no feature network but the landmarks'. Four hours by default.
+    """
+    base = person256()
+    return dataclasses.replace(
+        base,
+        recipe="person256_light",
+        model=dataclasses.replace(base.model, channel_base=4096, learned_noise=True, discriminator_base=2048),
+        loss=dataclasses.replace(
+            base.loss,
+            perceptual=0.0,
+            contrastive=0.0,
+            mouth_adversarial=0.0,
+            adversarial=0.03,
+            feature_matching=0.3,
+            band_energy=0.5,
+            sync=0.03,
+            temporal=0.3,
+            mouth_weight=5.0,
+        ),
+        train=dataclasses.replace(
+            base.train,
+            minutes=240.0,
+            batch_size=6,
+            lr=2e-4,
+            lr_generator=1e-3,
+            beta1=0.5,
+            warmup_steps=50,
+            ema_decay=0.998,
+            window_px=128,
+            window_share=0.85,
+            quarter_until=0.12,
+            small_until=0.2,
+            sync_from=0.2,
+            gan_from=0.5,
+            gan_ramp=0.05,
+            straight_through_from=0.9,
+        ),
+        style=StyleSection(context_frames=2, drop=0.15, drop_lips=0.3, drop_audio=0.06),
+        audio=dataclasses.replace(base.audio, voices=3),
+    )
+
+
 def prior256() -> TrainConfig:
     """Generator and identity encoder on frames and stills of many people: the start for any face."""
     return TrainConfig(
@@ -176,6 +223,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "prior256": prior256,
     "joint256": joint256,
     "person256": person256,
+    "person256_light": person256_light,
     "tune256": tune256,
     "debug_cpu": debug_cpu,
 }

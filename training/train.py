@@ -23,6 +23,7 @@ from training.config_values import apply_overrides
 from training.contrastive_expert import gated_lip_expert
 from training.distributed import World, join_world
 from training.feature_networks import load_feature_networks
+from training.freed_memory import keep_freed_memory
 from training.loop import Run, open_run
 from training.networks import TrainNetworks
 from training.recipes import ABLATIONS, RECIPES, get_recipe
@@ -73,6 +74,8 @@ def run_training(options: TrainOptions) -> Path:
     """
     config = resolve_config(options)
     world = join_world(options.device)
+    if world.device.type == "cpu":
+        keep_freed_memory()
     try:
         if options.dry_run:
             world.log(summary(TrainNetworks(config, 1), config))

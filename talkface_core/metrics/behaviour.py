@@ -1,0 +1,79 @@
+"""What a face does, not how it looks: how far the mouth opens, whether it follows the sound, how often it blinks.
+
+All from landmarks, as numbers without a unit (shares of the eyes' distance or of an eye's width), so that they compare
+across resolutions and people. Shapes: T frames at 25 per second, points [T, 68, 2] in pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FRAMES_PER_MINUTE = 25 * 60
+BLINK_SHARE = 0.75
+"""An eye is closed below this share of its usual opening; 68 points never meet, whatever the eye does."""
+LONGEST_BLINK_FRAMES = 15
+"""0.6 s. Eyes closed for longer are closed, not blinking."""
+_INNER_LIPS = ((61, 67), (62, 66), (63, 65))
+_EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
+
+
+def mouth_opening(points: Tensor) -> Tensor:
+    """Mean gap between the inner lips over the distance of the outer eye corners, [T]; 0 is closed."""
+    upper, lower = (torch.tensor([pair[i] for pair in _INNER_LIPS], device=points.device) for i in (0, 1))
+    gap = (points[:, lower] - points[:, upper]).norm(dim=-1).mean(-1)
+    return gap / (points[:, 45] - points[:, 36]).norm(dim=-1).clamp_min(1e-6)
+
+
+def eye_opening(points: Tensor) -> Tensor:
+    """Eye aspect ratio (Soukupová and Čech, "Real-time eye blink detection using facial landmarks"), both eyes, [T]."""
+    ratios = []
+    for outer, top1, top2, inner, low2, low1 in _EYES:
+        height = (points[:, top1] - points[:, low1]).norm(dim=-1) + (points[:, top2] - points[:, low2]).norm(dim=-1)
+        ratios.append(height / (2 * (points[:, outer] - points[:, inner]).norm(dim=-1)).clamp_min(1e-6))
+    return torch.stack(ratios).mean(0)
+
+
+def blinks_per_minute(points: Tensor) -> float:
+    """Closings of the eyes, up to 0.6 s long, per minute of video. People blink 10 to 30 times a minute.
+
+    A clip shorter than a few seconds holds one or none: average over many.
+    """
+    opening = eye_opening(points)
+    if len(opening) == 0:
+        return 0.0
+    closed = (opening < BLINK_SHARE * opening.median()).tolist()
+    blinks, length = 0, 0
+    for is_closed in [*closed, False]:
+        if is_closed:
+            length += 1
+        else:
+            blinks += 0 < length <= LONGEST_BLINK_FRAMES
+            length = 0
+    return blinks * FRAMES_PER_MINUTE / len(opening)
+
+
+def correlation(a: Tensor, b: Tensor) -> float | None:
+    """Pearson's r of two signals [T], over the frames both have; None when one of them does not move."""
+    n = min(len(a), len(b))
+    a, b = a[:n].double() - a[:n].double().mean(), b[:n].double() - b[:n].double().mean()
+    size = float(a.norm() * b.norm()) if n > 1 else 0.0
+    return float(a @ b) / size if size > 1e-9 else None
+
+
+def silent_frames(samples: Tensor, num_frames: int, *, margin: int = 3, floor_db: float = -35.0) -> Tensor:
+    """[T] bool: frames with no speech for `margin` frames on either side.
+
+    Args:
+        samples: [S] sound at 16 kHz, 640 samples per frame, any scale.
+        floor_db: quieter than this below the clip's loudest frame is silence.
+    """
+    padded = torch.zeros(num_frames * 640, dtype=torch.float64)
+    count = min(len(samples), len(padded))
+    padded[:count] = samples[:count].double()
+    energy = padded.view(num_frames, 640).square().mean(1)
+    if float(energy.max()) <= 0:
+        return torch.ones(num_frames, dtype=torch.bool)
+    loud = (energy >= energy.max() * 10 ** (floor_db / 10)).double()
+    near = torch.nn.functional.max_pool1d(loud[None, None], 2 * margin + 1, 1, margin)[0, 0]
+    return near == 0
