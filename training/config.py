@@ -87,6 +87,8 @@ class LossConfig:
     """Pixel weight within the face in pyramid and Laplacian terms; the background has 1."""
     mouth_weight: float = 1.0
     """Pixel weight within the mouth's box."""
+    eye_weight: float = 0.0
+    """Pixel weight within the box of the eyes, so that blinks are drawn; 0: as `face_weight`."""
     sync_mouth_weight: float = 1.0
     """Weight of the 20 lip points in eq. 10; 1 is the paper."""
     sync_gated: bool = True
@@ -221,10 +223,14 @@ class StyleSection:
     """Share of clips with e = 0."""
     cross: float = 0.0
     """Share of clips that get the sound of another clip and are judged on eyes, brows and nose alone."""
+    step_64ths: int = 32
+    """The quantiser's step in 64ths of the encoder's own unit. A value that spreads over less than a step tells
+    nothing: finer steps cost bits and let fine motion through."""
     center: bool = False
     """Subtract the style's mean over the frames seen, so that identity cannot hide in it."""
 
     def __post_init__(self) -> None:
+        _require(1 <= self.step_64ths <= 512, "style.step_64ths", f"must be 1 to 512, not {self.step_64ths}")
         _require(self.context_frames >= 0, "style.context_frames", "must be 0 or more")
         for name in ("drop", "drop_lips", "drop_audio", "cross"):
             _require(0 <= getattr(self, name) <= 1, f"style.{name}", "is a share, 0 to 1")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from talkface_core.discriminator import Discriminator, DiscriminatorConfig
 from talkface_core.face_networks import FaceNetworks
 from talkface_core.generator import GeneratorConfig, Window
-from talkface_core.interfaces import BASE_STYLE_VALUES
+from talkface_core.interfaces import BASE_STYLE_VALUES, STYLE_VALUES
 from talkface_core.layers import EqualizedConv2d, EqualizedLinear
 from talkface_core.style_encoder import FACE_PX, MOUTH_PX
 from talkface_core.style_input import crop_mouth, hide_mouth
@@ -101,7 +101,7 @@ class TrainNetworks(nn.Module):
             assert isinstance(last, nn.Linear)
             nn.init.normal_(last.weight, std=0.25 / last.in_features**0.5)
         self.identities = Identities(model, num_persons, generator.num_layers)
-        self.quantiser = StyleQuantiser()
+        self.quantiser = StyleQuantiser((config.style.step_64ths,) * STYLE_VALUES)
         side = config.train.window_px or model.resolution_px
         self.discriminator = self._critic(side) if config.loss.adversarial > 0 else None
         self.mouth_discriminator = self._critic(MOUTH_PX) if config.loss.mouth_adversarial > 0 else None

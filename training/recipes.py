@@ -115,13 +115,16 @@ def person256_light() -> TrainConfig:
             feature_matching=0.3,
             band_energy=0.5,
             sync=0.03,
-            temporal=0.3,
+            temporal=0.0,
+            rate=3e-5,
             mouth_weight=5.0,
+            eye_weight=4.0,
         ),
         train=dataclasses.replace(
             base.train,
             minutes=240.0,
-            batch_size=6,
+            batch_size=12,
+            frames_per_clip=1,
             lr=2e-4,
             lr_generator=1e-3,
             beta1=0.5,
@@ -136,7 +139,7 @@ def person256_light() -> TrainConfig:
             gan_ramp=0.05,
             straight_through_from=0.9,
         ),
-        style=StyleSection(context_frames=2, drop=0.15, drop_lips=0.3, drop_audio=0.06),
+        style=StyleSection(context_frames=2, drop=0.15, drop_lips=0.3, drop_audio=0.06, step_64ths=8),
         audio=dataclasses.replace(base.audio, voices=3),
     )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from talkface_core.discriminator import Discriminator
 from talkface_core.generator import Window
-from talkface_core.landmarks import JAW, MOUTH
+from talkface_core.landmarks import EYES, JAW, MOUTH
 from talkface_core.style_input import crop_mouth
 from training.config import LossConfig
 from training.feature_networks import FeatureNetworks
@@ -63,12 +63,12 @@ class Phase:
 
 
 def pixel_weights(points: Tensor, resolution_px: int, loss: LossConfig) -> Tensor | None:
-    """[N, 1, R, R] weights of pixel losses: 1, `face_weight` in the face's box, `mouth_weight` in the mouth's.
+    """[N, 1, R, R] weights of pixel losses: 1, `face_weight` in the face's box, then those of eyes and mouth.
 
     Args:
         points: [N, 68, 2] in fractions of the frame's side.
     """
-    if loss.face_weight == 1 and loss.mouth_weight == 1:
+    if loss.face_weight == 1 and loss.mouth_weight == 1 and loss.eye_weight == 0:
         return None
     centre = (torch.arange(resolution_px, device=points.device) + 0.5) / resolution_px
 
@@ -82,6 +82,8 @@ def pixel_weights(points: Tensor, resolution_px: int, loss: LossConfig) -> Tenso
 
     weights = torch.ones(len(points), 1, resolution_px, resolution_px, device=points.device)
     weights = weights.masked_fill(box(points, 0.1), loss.face_weight)
+    if loss.eye_weight > 0:
+        weights = weights.masked_fill(box(points[:, list(EYES)], 0.15), loss.eye_weight)
     return weights.masked_fill(box(points[:, list(MOUTH)], 0.2), loss.mouth_weight)
 
 

@@ -167,3 +167,16 @@ def test_pixel_weights_are_boxes(tiny_config: TrainConfig, batch: Batch) -> None
     assert weights[0, 0, y, x] == 4
     assert weights[0, 0, 0, 0] == 1
     assert pixel_weights(points, 32, dataclasses.replace(loss, face_weight=1.0, mouth_weight=1.0)) is None
+    weights = pixel_weights(points, 32, dataclasses.replace(loss, eye_weight=3.0))
+    assert weights is not None
+    x, y = (points[0, 36:42].mean(0) * 32).long().tolist()
+    assert weights[0, 0, y, x] == 3
+
+
+def test_the_quantisers_step_is_what_the_config_says(tiny_config: TrainConfig, batch: Batch) -> None:
+    style = dataclasses.replace(tiny_config.style, step_64ths=8)
+    networks = TrainNetworks(dataclasses.replace(tiny_config, style=style), 2)
+    drawn = networks.draw(batch, straight_through=True, dtype=torch.float32, resolution_px=32)
+    steps = drawn.style_values / 0.125
+    torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
+    assert (steps.round() % 4 != 0).any()  # finer than half a unit
