@@ -121,7 +121,16 @@ class TrainNetworks(nn.Module):
 
     def generator_parameters(self) -> list[nn.Parameter]:
         """G and the identities' own vectors: equalised weights and latents, the larger learning rate."""
-        return [*self.faces.generator.parameters(), *self.identities.parameters()]
+        return [*self.filter_parameters(), *self.style_layer_parameters()]
+
+    def filter_parameters(self) -> list[nn.Parameter]:
+        """G without its style layers: what draws."""
+        return [p for name, p in self.faces.generator.named_parameters() if ".affine." not in name]
+
+    def style_layer_parameters(self) -> list[nn.Parameter]:
+        """What turns m into the scale of each channel, and the identities' part of m."""
+        affine = [p for name, p in self.faces.generator.named_parameters() if ".affine." in name]
+        return [*affine, *self.identities.parameters()]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """E_audio, E_style and its decoder, contrastive heads."""

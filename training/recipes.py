@@ -127,11 +127,12 @@ def person256_light() -> TrainConfig:
             frames_per_clip=1,
             lr=2e-4,
             lr_generator=1e-3,
+            lr_styles=2e-4,
             beta1=0.5,
             warmup_steps=50,
             ema_decay=0.998,
             window_px=128,
-            window_share=0.85,
+            window_share=0.95,
             quarter_until=0.12,
             small_until=0.2,
             sync_from=0.2,
@@ -139,7 +140,7 @@ def person256_light() -> TrainConfig:
             gan_ramp=0.05,
             straight_through_from=0.9,
         ),
-        style=StyleSection(context_frames=2, drop=0.15, drop_lips=0.3, drop_audio=0.06, step_64ths=8),
+        style=StyleSection(context_frames=2, drop=0.12, drop_lips=0.5, drop_audio=0.06, step_64ths=8),
         audio=dataclasses.replace(base.audio, voices=3),
     )
 

@@ -67,8 +67,10 @@ def make_optimizers(config: TrainConfig, networks: TrainNetworks) -> tuple[torch
     if train.freeze_encoders:
         for parameter in networks.encoder_parameters():
             parameter.requires_grad_(False)
+    lr_generator = train.lr_generator or train.lr
     groups: list[dict[str, Any]] = [
-        {"params": networks.generator_parameters(), "base_lr": train.lr_generator or train.lr},
+        {"params": networks.filter_parameters(), "base_lr": lr_generator},
+        {"params": networks.style_layer_parameters(), "base_lr": train.lr_styles or lr_generator},
         {"params": networks.encoder_parameters(), "base_lr": train.lr},
     ]
     groups = [{**g, "lr": g["base_lr"]} for g in groups]

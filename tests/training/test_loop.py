@@ -176,6 +176,25 @@ def test_resolution_grows_and_windows_come_at_the_end(tiny_config: TrainConfig) 
     assert sum(p == (0, 0) for p in places) >= 2
 
 
+def test_style_layers_have_a_rate_of_their_own(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    train = dataclasses.replace(tiny_config.train, lr_generator=1e-2, lr_styles=1e-5, warmup_steps=0)
+    run = start(dataclasses.replace(tiny_config, train=train), prepared, tmp_path, features)
+    networks = run.state.networks
+    before = {n: p.detach().clone() for n, p in networks.named_parameters()}
+    run.train(max_steps=1)
+    moved = {n: float((p - before[n]).abs().max().detach()) for n, p in networks.named_parameters()}
+    styles = {n: m for n, m in moved.items() if ".affine." in n or n.startswith("identities.")}
+    filters = {n: m for n, m in moved.items() if n.endswith((".conv.weight", ".layer.bias"))}
+    # A first step of Adam moves every weight that has a gradient by its rate, divided by sqrt(1 - beta1) at most.
+    assert 0 < max(styles.values()) < 2e-5
+    assert max(filters.values()) > 5e-3
+    in_groups = sum(len(g["params"]) for g in run.state.optimizer_g.param_groups)
+    critics = len(networks.critic_parameters())
+    assert in_groups == len(list(networks.parameters())) - critics
+
+
 def test_windows_train_and_resume(
     tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
 ) -> None:
