@@ -142,9 +142,8 @@ def draw_clip(
         style[:, BASE_STYLE_VALUES:] = 0
     if wire is not None:
         sound = sound_through_opus(sound, wire)
-        style = style_through_codec(model, style, wire, bits) if style is not None else None
-        if style is not None and mode is not Mode.LIVE:
-            style[:, BASE_STYLE_VALUES:] = 0
+        if style is not None:
+            style = style_through_codec(model, style, wire, bits, with_lips=mode is Mode.LIVE)
     windows = (audio_window(sound, t) for t in range(len(clip.frames)))
     return np.stack(
         [

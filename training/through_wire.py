@@ -69,12 +69,18 @@ def sound_through_opus(samples: NDArray[np.int16], wire: WireSettings) -> NDArra
 
 
 def style_through_codec(
-    model: FaceModel, values: NDArray[np.float32], wire: WireSettings, bits: StyleBits | None = None
+    model: FaceModel,
+    values: NDArray[np.float32],
+    wire: WireSettings,
+    bits: StyleBits | None = None,
+    *,
+    with_lips: bool = True,
 ) -> NDArray[np.float32]:
     """[T, V] values to payloads and back, at the preset's style rate.
 
     Args:
         bits: counts the payloads, with and without the lips layer.
+        with_lips: send the lips layer; without it its values come out as 0.
 
     Returns:
         [T, V] decoded and interpolated to every frame.
@@ -87,7 +93,7 @@ def style_through_codec(
         # The block carries the newest frame at its packet's time.
         sample = values[int(time)]
         refresh = number % wire.refresh_every == 0
-        payload = encoder.encode(sample, refresh=refresh, with_lips=True)
+        payload = encoder.encode(sample, refresh=refresh, with_lips=with_lips)
         if bits is not None:
             base = base_only.encode(sample, refresh=refresh, with_lips=False)
             bits.add(base, payload, float(1 / wire.style_hz))

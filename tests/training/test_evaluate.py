@@ -14,14 +14,24 @@ import torch
 from talkface_core.errors import WeightsError
 from talkface_core.face_model import load_face_model
 from talkface_core.landmarks import LandmarkNet
-from talkface_core.metrics import StyleBits
+from talkface_core.metrics import StyleBits, Unavailable
 from talkface_core.style_track import StyleTrack
 from training.ablation import ReportError, read_report, table_one, table_two
 from training.clip_format import read_clip, read_manifest
+from training.clip_store import resize_frames
 from training.config import TrainConfig
 from training.distributed import World
-from training.evaluate import EvaluateOptions, choose_records, evaluate, spread, write_report
-from training.evaluate_clip import Mode, clip_style, draw_clip, fit_length
+from training.evaluate import EvaluateOptions, choose_records, evaluate, find_points, spread, write_report
+from training.evaluate_clip import (
+    Judges,
+    Mode,
+    clip_style,
+    draw_clip,
+    fit_length,
+    listen_to,
+    look_at,
+    measure_clip,
+)
 from training.export import ExportOptions, export_run, load_run
 from training.feature_networks import FeatureNetworks
 from training.loop import open_run
@@ -116,6 +126,37 @@ def test_sound_through_the_wire_is_opus_and_style_is_interpolated() -> None:
     assert np.abs(decoded[blocks] - values[blocks]).max() <= 0.32
     np.testing.assert_allclose(decoded[1], decoded[0] * 2 / 3 + decoded[3] / 3, atol=1e-5)
     assert bits.seconds == pytest.approx(17 * 0.12)
+    without = StyleBits()
+    base = style_through_codec(model, values, WIRE, without, with_lips=False)
+    assert not base[:, 12:].any()
+    np.testing.assert_array_equal(base[:, :12], decoded[:, :12])
+    assert without.kbps()["lips"] == 0 < bits.kbps()["lips"]
+
+
+def test_swapped_sound_is_measured_against_the_clip_it_comes_from(
+    run_folder: Path, prepared: Path, tmp_path: Path, landmarks: LandmarkNet
+) -> None:
+    export_run(ExportOptions(run=run_folder, data=prepared, out=tmp_path / "weights"))
+    model = load_face_model(tmp_path / "weights")
+    judges = Judges(lambda f: find_points(landmarks, f), Unavailable("none"), Unavailable("none"))
+    shown, second = (read_clip(prepared, record) for record in read_manifest(prepared)[:2])
+    truth, heard = look_at(model, shown, judges), listen_to(model, second, judges)
+    # The second clip itself stands for a perfect drawing of its sound.
+    drawn = resize_frames(second.frames, model.info.resolution_px)
+    measured = measure_clip(truth, drawn, judges, heard).values
+    assert measured["mouth_follows_sound"] == pytest.approx(1.0)
+    assert measured["mouth_follows_picture"] != pytest.approx(1.0)
+    assert measured["blinks_per_minute"] is not None
+    own = measure_clip(truth, resize_frames(shown.frames, model.info.resolution_px), judges).values
+    assert own["mouth_follows_sound"] == own["mouth_follows_picture"] == pytest.approx(1.0)
+    report = evaluate(
+        model,
+        None,
+        EvaluateOptions(data=prepared, modes=(Mode.SWAPPED,), max_clips=1, runtime="torch-cpu", wire=WIRE),
+        log=lambda _: None,
+        landmarks=landmarks,
+    )
+    assert report["modes"]["swapped"]["style_lips_kbps"] == 0
 
 
 def test_style_of_another_clip_is_stretched_without_jumps() -> None:
