@@ -27,6 +27,7 @@ from training.config_values import from_dict
 from training.networks import TrainNetworks, to_pictures
 from training.reconstruct import raw_style_values
 from training.state import fill_module
+from training.style_reel import chain_tracks
 
 MIN_FRAMES = 28
 """Shorter clips say too little about how style moves from block to block."""
@@ -77,8 +78,8 @@ def load_run(run: Path) -> tuple[TrainConfig, TrainNetworks, list[str]]:
 def export_run(options: ExportOptions) -> str:
     """Write the face model; returns its sha256.
 
-    Besides the weights, `style_track.safetensors` gets the style of one training clip of the person: what drives
-    head and eyes when nothing is captured.
+    Besides the weights, `style_track.safetensors` gets the style of training clips of the person, one after the other:
+    what drives head and eyes when nothing is captured.
 
     Raises:
         WeightsError, ValueError: run, data or person do not fit.
@@ -111,8 +112,7 @@ def export_run(options: ExportOptions) -> str:
         name=options.name, networks=networks.faces, tables=tables, identity=identity, notes=dict(options.notes)
     )
     digest = save_face_weights(options.out, weights)
-    liveliest = max(sigma_tracks, key=lambda t: float(np.abs(np.diff(t, axis=0)).mean()) if len(t) > 1 else 0.0)
-    StyleTrack(liveliest, Fraction(25)).save(options.out / STYLE_TRACK_NAME)
+    StyleTrack(chain_tracks(sigma_tracks), Fraction(25)).save(options.out / STYLE_TRACK_NAME)
     return digest
 
 
