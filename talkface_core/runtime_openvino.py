@@ -36,14 +36,15 @@ def cpu_has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def drawing_threads() -> int:
-    """Half the cores this process may use.
+def drawing_threads(precision: str) -> int:
+    """Half the cores this process may use in bfloat16, all of them in float32.
 
     Threads of one frame wait for each other after every layer. With both ends of a call and other work on two cores,
-    two threads took 31 ms a frame (95 %: 51) where one took 19 (28); alone on the machine one is still in time.
+    two threads in bfloat16 took 31 ms a frame (95 %: 51) where one took 19 (28); alone on the machine one is still in
+    time. In float32 one thread is not: a frame is arithmetic, and takes all the cores there are.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // 2)
+    return max(1, cores // 2) if precision == "bf16" else cores
 
 
 def graph_cache_folder() -> Path:
@@ -68,7 +69,7 @@ class OpenVinoRuntime:
         self.name = f"openvino {'bf16' if precision == 'bf16' else 'fp32'}"
         options = {
             "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": drawing_threads(),
+            "INFERENCE_NUM_THREADS": drawing_threads(precision),
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
