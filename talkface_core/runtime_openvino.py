@@ -1,6 +1,7 @@
 """The CPU runtime: the drawing graph compiled by OpenVINO.
 
-Measured at 256 px, 8192/256 channels on two AMX cores: 9 ms per frame in bfloat16, 30 ms in float32 (torch: 79 ms).
+Measured at 256 px on two AMX cores with 8192/256 channels: 9 ms per frame in bfloat16, 30 ms in float32 (torch: 79 ms);
+with the 4096/256 that ship on two cores without AVX-512: 27 ms in float32, everything included.
 Converting the networks takes seconds, so the converted graph is kept in the user's cache folder, under a name that
 covers weights, code and OpenVINO's version; a damaged or missing entry is made again.
 """
@@ -41,7 +42,8 @@ def drawing_threads(precision: str) -> int:
 
     Threads of one frame wait for each other after every layer. With both ends of a call and other work on two cores,
     two threads in bfloat16 took 31 ms a frame (95 %: 51) where one took 19 (28); alone on the machine one is still in
-    time. In float32 one thread is not: a frame is arithmetic, and takes all the cores there are.
+    time. In float32 it is not: with live style on two cores without AVX-512, one thread took 46 ms and showed 80 % of
+    the frames, two took 36 and showed all.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // 2) if precision == "bf16" else cores
