@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 FRAMES_PER_MINUTE = 25 * 60
-BLINK_SHARE = 0.75
-"""An eye is closed below this share of its usual opening; 68 points never meet, whatever the eye does."""
+BLINK_SHARE = 0.85
+"""An eye is closed below this share of its usual opening. Our points never meet, whatever the eye does: in seven clips
+of a person who blinked once in each, the least opening was 0.74 to 0.80 of the median."""
 LONGEST_BLINK_FRAMES = 15
 """0.6 s. Eyes closed for longer are closed, not blinking."""
 _INNER_LIPS = ((61, 67), (62, 66), (63, 65))
