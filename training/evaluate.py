@@ -131,6 +131,9 @@ def evaluate(
         report["missing"]["fid"] = judges.inception.reason
     report["missing"]["identity_similarity"] = NO_FACE_RECOGNISER
     report["modes"] = {str(mode): sums[mode].means() for mode in options.modes}
+    # A reason that holds for some clips is none for a mean over the others.
+    means = report["modes"].values()
+    report["missing"] = {n: why for n, why in report["missing"].items() if any(m.get(n) is None for m in means)}
     report["seconds"] = time.monotonic() - began
     if options.pictures is not None:
         options.pictures.mkdir(parents=True, exist_ok=True)

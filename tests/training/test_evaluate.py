@@ -157,6 +157,8 @@ def test_swapped_sound_is_measured_against_the_clip_it_comes_from(
         landmarks=landmarks,
     )
     assert report["modes"]["swapped"]["style_lips_kbps"] == 0
+    # What is null has a reason, and nothing else has one.
+    assert {n for n, value in report["modes"]["swapped"].items() if value is None} == set(report["missing"])
 
 
 def test_style_of_another_clip_is_stretched_without_jumps() -> None:
