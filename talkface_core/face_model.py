@@ -22,6 +22,7 @@ from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
 from talkface_core.mel import LOOKAHEAD_SAMPLES, PAST_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, MelWindow
 from talkface_core.runtimes import FrameRuntime, SharedRuntime, make_runtime
 from talkface_core.style_codec import StyleCodecDecoder, StyleCodecEncoder
+from talkface_core.style_input import SquareCrop
 from talkface_core.style_session import CentredFace, FaceFollower, StyleEncoderSession
 from talkface_core.tracking import FaceTracker
 from talkface_core.weights import CODE_VERSION, FaceWeights, load_face_weights
@@ -113,11 +114,17 @@ class TalkfaceModel:
             return self.weights.identity
         return FaceIdentity(self.weights.networks.generator.mapping.mean_latent.numpy().copy())
 
-    def style_encoder(self, follower: FaceFollower | None = None) -> StyleEncoderSession:
-        """A session for one video; the face is followed with the shipped networks unless a follower is given."""
+    def style_encoder(
+        self, follower: FaceFollower | None = None, *, crop: SquareCrop | None = None
+    ) -> StyleEncoderSession:
+        """A session for one video; the face is followed with the shipped networks unless a follower is given.
+
+        Args:
+            crop: the square that pictures are cut by already (`StyleEncoderSession`).
+        """
         if follower is None:
             follower = CentredFace() if self._is_synthetic else FaceTracker(frame_rate=float(FRAME_RATE))
-        return StyleEncoderSession(self.weights.networks, follower)
+        return StyleEncoderSession(self.weights.networks, follower, crop=crop)
 
     def payload_encoder(self) -> StyleCodecEncoder:
         return StyleCodecEncoder(self.weights.tables)

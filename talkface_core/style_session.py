@@ -1,7 +1,9 @@
 """Camera frames to style values: follow the face, crop it, run E_style with its state (paper III.E).
 
-The crop follows the face slowly, so that the head moves within it and that motion reaches the style; a crop that
-followed at once would take it away. A frame without a face gives None and leaves the state as it was.
+The crop is the running mean of where the face was, later a slow average: the head moves within it and that motion
+reaches the style; a crop that followed at once would take it away. The mean comes near the median over a clip that
+training cuts with, which the first frame alone may be far from. A frame without a face gives None and leaves the state
+as it was.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from talkface_core.tracking import TrackedFace
 CROP_PX = 256
 """Side of the working crop from which E_style's pictures are made."""
 FOLLOW_RATE = 0.005
-"""Share of the way to the present face that the crop moves per frame: 8 s at 25 frames/s."""
+"""Share of the way to the present face that the crop moves per frame, once as many frames are averaged: 8 s at 25
+frames/s."""
 MAX_OFFSET = 0.35
 """In crop sides: a face further off than this has moved its chair, and the crop follows at once."""
 MAX_SIDE_RATIO = 1.6
@@ -43,12 +46,16 @@ class StyleEncoderSession:
     Args:
         networks: in eval mode.
         follower: finds the face; its own state belongs to this session.
+        crop: pictures are cut already as training's are, by this square of them, which never moves; None: the face
+            is looked for and followed.
     """
 
-    def __init__(self, networks: FaceNetworks, follower: FaceFollower) -> None:
+    def __init__(self, networks: FaceNetworks, follower: FaceFollower, *, crop: SquareCrop | None = None) -> None:
         self._networks = networks
         self._follower = follower
-        self._crop: SquareCrop | None = None
+        self._is_fixed = crop is not None
+        self._crop = crop
+        self._averaged = 0
         self._state: StyleState | None = None
 
     @property
@@ -67,7 +74,9 @@ class StyleEncoderSession:
         face = self._follower.update(frame)
         if face is None:
             return None
-        self._crop = follow(self._crop, face_crop(face.points))
+        if not self._is_fixed:
+            self._follow(face_crop(face.points))
+        assert self._crop is not None
         square = CropSquare.upright(*self._crop)
         picture = cut_tensor(pixels_to_tensor(frame), square, CROP_PX) / 127.5 - 1
         points = torch.from_numpy(square.to_crop(face.points, CROP_PX)).float()
@@ -76,16 +85,20 @@ class StyleEncoderSession:
         style: NDArray[np.float32] = (values[0, 0] / self._networks.style_scale).numpy()
         return style
 
+    def _follow(self, target: SquareCrop) -> None:
+        if self._crop is None or is_jump(self._crop, target):
+            self._crop, self._averaged = target, 1
+            return
+        self._averaged += 1
+        rate = max(FOLLOW_RATE, 1 / self._averaged)
+        self._crop = SquareCrop(*(old + rate * (new - old) for old, new in zip(self._crop, target, strict=True)))
 
-def follow(crop: SquareCrop | None, target: SquareCrop) -> SquareCrop:
-    """The next crop: a little nearer to the target, or the target itself at a start and after a jump."""
-    if crop is None:
-        return target
+
+def is_jump(crop: SquareCrop, target: SquareCrop) -> bool:
+    """Whether a face has moved its chair, so that the crop starts anew."""
     offset = max(abs(target.centre_x - crop.centre_x), abs(target.centre_y - crop.centre_y))
     ratio = target.side / crop.side
-    if offset > MAX_OFFSET * crop.side or not 1 / MAX_SIDE_RATIO < ratio < MAX_SIDE_RATIO:
-        return target
-    return SquareCrop(*(old + FOLLOW_RATE * (new - old) for old, new in zip(crop, target, strict=True)))
+    return offset > MAX_OFFSET * crop.side or not 1 / MAX_SIDE_RATIO < ratio < MAX_SIDE_RATIO
 
 
 class CentredFace:

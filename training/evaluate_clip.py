@@ -16,7 +16,7 @@ from torch import Tensor
 
 from talkface_core.face_finder import FaceBox
 from talkface_core.face_model import TalkfaceModel
-from talkface_core.interfaces import BASE_STYLE_VALUES, FaceRenderer
+from talkface_core.interfaces import BASE_STYLE_VALUES, STYLE_VALUES, FaceRenderer
 from talkface_core.metrics import (
     FACE_POINTS,
     MOUTH_POINTS,
@@ -36,6 +36,7 @@ from talkface_core.metrics import (
 from talkface_core.metrics.behaviour import blinks_per_minute, correlation, mouth_opening, silent_frames
 from talkface_core.metrics.inception import FidFeatures
 from talkface_core.metrics.lip_sync_error import LipSyncScorer, syncnet_crop
+from talkface_core.style_input import SquareCrop
 from talkface_core.tracking import TrackedFace
 from training.clip_format import Clip
 from training.clip_store import resize_frames
@@ -48,6 +49,9 @@ class Mode(StrEnum):
 
     LIVE = "live"
     """Self-reenactment: the clip's own picture and sound."""
+    CAMERA = "camera"
+    """As live, with the face found and followed from the first frame on, as a call does. Its crop is not the prepared
+    one, so that pixel metrics count how far apart the two lie."""
     BASE = "base"
     """As live, without the lips layer."""
     AUDIO = "audio"
@@ -93,10 +97,24 @@ class Measured:
 
 
 def clip_style(model: TalkfaceModel, clip: Clip) -> NDArray[np.float32]:
-    """[T, V] style values of a clip's own picture, before quantisation."""
-    encoder = model.style_encoder(StoredPoints(clip.points))
+    """[T, V] style values of a clip's own picture, before quantisation.
+
+    The clip is a crop already, and what is drawn is compared with it: it must not be cut a second time.
+    """
+    side = clip.frames.shape[1]
+    encoder = model.style_encoder(StoredPoints(clip.points), crop=SquareCrop(side / 2, side / 2, side))
     values = [encoder.encode_frame(frame) for frame in clip.frames]
     return np.stack([v for v in values if v is not None])
+
+
+def camera_style(model: TalkfaceModel, clip: Clip) -> NDArray[np.float32]:
+    """[T, V] style values as a call finds them in the picture; a frame whose face is not found keeps the last ones."""
+    encoder = model.style_encoder()
+    values = np.zeros((len(clip.frames), STYLE_VALUES), np.float32)
+    for t, frame in enumerate(clip.frames):
+        found = encoder.encode_frame(frame)
+        values[t] = found if found is not None else values[max(t - 1, 0)]
+    return values
 
 
 def fit_length(track: NDArray[np.float32], num_frames: int) -> NDArray[np.float32]:
@@ -133,17 +151,20 @@ def draw_clip(
     style: NDArray[np.float32] | None = None
     if mode in (Mode.LIVE, Mode.BASE, Mode.SWAPPED):
         style = clip_style(model, clip) if own_style is None else own_style
+    elif mode is Mode.CAMERA:
+        style = camera_style(model, clip)
     elif mode is Mode.REFERENCE:
         if reference is None:
             raise ValueError("mode reference needs a style track of another clip")
         style = fit_length(reference, len(clip.frames))
-    if style is not None and mode is not Mode.LIVE:
+    with_lips = mode in (Mode.LIVE, Mode.CAMERA)
+    if style is not None and not with_lips:
         style = style.copy()
         style[:, BASE_STYLE_VALUES:] = 0
     if wire is not None:
         sound = sound_through_opus(sound, wire)
         if style is not None:
-            style = style_through_codec(model, style, wire, bits, with_lips=mode is Mode.LIVE)
+            style = style_through_codec(model, style, wire, bits, with_lips=with_lips)
     windows = (audio_window(sound, t) for t in range(len(clip.frames)))
     return np.stack(
         [

@@ -11,7 +11,7 @@ from talkface_core.alignment import CropSquare, cut_tensor, pixels_to_tensor
 from talkface_core.face_networks import FaceNetworks, seeded_networks
 from talkface_core.generator import GeneratorConfig
 from talkface_core.style_input import SquareCrop, face_crop, style_input
-from talkface_core.style_session import FOLLOW_RATE, CentredFace, StyleEncoderSession, follow
+from talkface_core.style_session import FOLLOW_RATE, CentredFace, StyleEncoderSession, is_jump
 from talkface_core.tracking import TrackedFace
 
 CONFIG = GeneratorConfig(resolution_px=16, latent_dim=32, channel_base=128, channel_max=8, mapping_layers=1)
@@ -90,10 +90,63 @@ def test_wrong_pictures_are_named(networks: FaceNetworks) -> None:
         session.encode_frame(np.zeros((20, 20, 4), np.uint8))
 
 
-def test_crop_creeps_after_motion_and_jumps_after_a_jump() -> None:
+class Moved:
+    """A follower of a face that is at another place in every frame, in pixels right of the middle."""
+
+    def __init__(self, places: list[float]) -> None:
+        self._places = iter(places)
+
+    def update(self, frame: NDArray[np.uint8]) -> TrackedFace | None:
+        face = CentredFace().update(frame)
+        assert face is not None
+        points = face.points + np.array([next(self._places), 0], np.float32)
+        return TrackedFace(points, points, face.box, is_new=False)
+
+
+def centre_xs(networks: FaceNetworks, places: list[float]) -> list[float]:
+    session = StyleEncoderSession(networks, Moved(places))
+    found = []
+    (frame,) = frames(1)
+    for _ in places:
+        session.encode_frame(frame)
+        assert session.crop is not None
+        found.append(session.crop.centre_x)
+    return found
+
+
+def test_the_crop_is_the_mean_of_where_the_face_was(networks: FaceNetworks) -> None:
+    start, *later = centre_xs(networks, [0, 10, 2, 4])
+    assert [x - start for x in later] == pytest.approx([5, 4, 4], abs=1e-4)
+
+
+def test_the_mean_becomes_a_slow_average(networks: FaceNetworks) -> None:
+    still = round(1 / FOLLOW_RATE) + 100
+    *_, before, after = centre_xs(networks, [0.0] * still + [10.0])
+    assert after - before == pytest.approx(10 * FOLLOW_RATE, rel=1e-3)
+
+
+def test_a_face_that_jumps_takes_the_crop_along_and_starts_a_new_mean(networks: FaceNetworks) -> None:
+    start, far, near = centre_xs(networks, [0, 50, 60])
+    assert far - start == pytest.approx(50, abs=1e-4)
+    assert near - far == pytest.approx(5, abs=1e-4)
+
+
+def test_a_jump_is_a_step_aside_or_another_distance() -> None:
     crop = SquareCrop(100.0, 100.0, 200.0)
-    crept = follow(crop, SquareCrop(110.0, 100.0, 220.0))
-    assert crept == pytest.approx((100 + 10 * FOLLOW_RATE, 100.0, 200 + 20 * FOLLOW_RATE))
+    assert not is_jump(crop, SquareCrop(110.0, 100.0, 220.0))
     for far in (SquareCrop(180.0, 100.0, 200.0), SquareCrop(100.0, 100.0, 400.0), SquareCrop(100.0, 100.0, 90.0)):
-        assert follow(crop, far) == far
-    assert follow(None, crop) == crop
+        assert is_jump(crop, far)
+
+
+def test_a_given_crop_never_moves(networks: FaceNetworks) -> None:
+    whole = SquareCrop(60.0, 60.0, 120.0)
+    session = StyleEncoderSession(networks, Moved([0, 8]), crop=whole)
+    clip = frames(2, 120, 120)
+    values = [session.encode_frame(frame) for frame in clip]
+    assert session.crop == whole
+    crops = torch.cat([cut_tensor(pixels_to_tensor(f), CropSquare.upright(*whole), 256) / 127.5 - 1 for f in clip])
+    follower = Moved([0, 8])
+    found = [face.points for f in clip if (face := follower.update(f)) is not None]
+    faces, mouths = style_input(crops, torch.from_numpy(np.stack(found) * (256 / 120)).float())
+    expected, _ = networks.style_encoder(faces[None], mouths[None])
+    np.testing.assert_allclose(np.stack([v for v in values if v is not None]), expected[0].numpy(), atol=1e-4)

@@ -35,7 +35,7 @@ from training.evaluate_clip import (
 from training.export import ExportOptions, export_run, load_run
 from training.feature_networks import FeatureNetworks
 from training.loop import open_run
-from training.reconstruct import Source, reconstruct_clip
+from training.reconstruct import Source, raw_style_values, reconstruct_clip
 from training.through_wire import WireSettings, sound_through_opus, style_through_codec
 
 WIRE = WireSettings.of("default", 8000, 60, Fraction(25, 3))
@@ -173,6 +173,28 @@ def test_style_follows_the_stored_points(prepared: Path) -> None:
     values = clip_style(model, clip)
     assert values.shape == (len(clip.frames), 16)
     np.testing.assert_array_equal(values, clip_style(model, clip))
+
+
+def test_style_of_a_prepared_clip_is_what_training_sees(run_folder: Path, prepared: Path, tmp_path: Path) -> None:
+    """A crop is not cut a second time: that moved the drawn face away from the one it is compared with."""
+    export_run(ExportOptions(run=run_folder, data=prepared, out=tmp_path / "weights"))
+    model = load_face_model(tmp_path / "weights")
+    _, networks, _ = load_run(run_folder)
+    clip = read_clip(prepared, read_manifest(prepared)[0])
+    factor = 256 / clip.frames.shape[1]
+    full = dataclasses.replace(clip, frames=resize_frames(clip.frames, 256), points=clip.points * factor)
+    expected = raw_style_values(networks, full) / model.weights.networks.style_scale
+    np.testing.assert_allclose(clip_style(model, full), expected.numpy(), atol=0.05)
+
+
+def test_a_camera_finds_its_own_crop(prepared: Path, landmarks: LandmarkNet) -> None:
+    model = load_face_model("tiny")
+    modes = (Mode.LIVE, Mode.CAMERA)
+    options = EvaluateOptions(data=prepared, modes=modes, max_clips=1, runtime="torch-cpu", wire=WIRE)
+    report = evaluate(model, None, options, log=lambda _: None, landmarks=landmarks)
+    live, camera = (report["modes"][str(m)] for m in modes)
+    assert camera["style_lips_kbps"] > 0
+    assert camera["psnr_db"] != live["psnr_db"]
 
 
 def test_what_cannot_be_evaluated_is_said(prepared: Path, tmp_path: Path) -> None:
