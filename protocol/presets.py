@@ -34,7 +34,8 @@ class Preset:
     rtcp_interval_s: float
     """Shortest time between two RTCP packets of one kind."""
     packets_per_style: int
-    """A style block rides in every n-th packet while talking."""
+    """A style block rides in every n-th packet while talking; where n is above 1, in one between too when the face
+    moves quickly and `style_limit_bps` has room."""
     style_limit_bps: int
     """Most that style may add to the wire on average (payload, block header, Opus padding syntax): the sender leaves a
     block out when it would go over. A block costs 4 bytes beside its payload."""

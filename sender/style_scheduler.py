@@ -1,5 +1,8 @@
 """When a style block is sent, and with what: every n-th packet, inside a rate budget, absolute once a second.
 
+Between those, a packet carries one too when the face has moved far since the last one (a blink, a quick word) and the
+budget has room for it beside the next due block.
+
 A preset promises a rate for sound and style together. A voice that costs more than the preset's mean (libopus's rate
 varies by some per cent with the speaker) takes from the style's budget, down to half of it.
 
@@ -18,6 +21,7 @@ from protocol.presets import Preset
 from protocol.rtp_time import RTP_CLOCK_HZ
 from protocol.style_block import MAX_STYLE_BYTES, PADDING_SYNTAX_BYTES, StyleBlock
 from talkface_core.interfaces import StylePayloadEncoder
+from talkface_core.style_sampling import has_moved
 
 REFRESH_TICKS: Final = RTP_CLOCK_HZ
 """An absolute payload at least once a second, so that a loss is forgotten within one."""
@@ -39,6 +43,8 @@ class StyleScheduler:
         self._last_ticks: int | None = None
         self._refreshed_ticks: int | None = None
         self._budget_bits = 0.0
+        self._sent: NDArray[np.float32] | None = None
+        self._sent_bits = 0
         self._sound_debt_bits = 0.0
         self.num_blocks = 0
         self.num_payload_bytes = 0
@@ -69,15 +75,22 @@ class StyleScheduler:
         """
         is_due = self._num_packets % self._preset.packets_per_style == 0
         self._num_packets += 1
-        return self._payload(values, ticks) if is_due else b""
+        self._fill_budget(ticks)
+        return self._payload(values, ticks) if is_due or self._is_worth_one(values) else b""
+
+    def _is_worth_one(self, values: NDArray[np.float32] | None) -> bool:
+        """Whether a packet that owes no block should carry one; the next due block must not go without for it."""
+        if values is None or self._sent is None or self._budget_bits < 2 * self._sent_bits:
+            return False
+        return has_moved(values, self._sent, with_lips=self.with_lips)
 
     def silent_payload(self, values: NDArray[np.float32] | None, ticks: int) -> bytes:
         """Payload for a style packet in silence; absolute, as the next may be far away."""
         self.request_refresh()
+        self._fill_budget(ticks)
         return self._payload(values, ticks)
 
     def _payload(self, values: NDArray[np.float32] | None, ticks: int) -> bytes:
-        self._fill_budget(ticks)
         if values is None:
             return b""
         if self._budget_bits < 0:
@@ -89,7 +102,9 @@ class StyleScheduler:
             raise ValueError(f"style codec made {len(payload)} bytes, a style block holds {MAX_STYLE_BYTES}")
         if is_refresh:
             self._refreshed_ticks = ticks
-        self._budget_bits -= 8 * (len(StyleBlock(style=payload).to_bytes()) + PADDING_SYNTAX_BYTES)
+        self._sent = values
+        self._sent_bits = 8 * (len(StyleBlock(style=payload).to_bytes()) + PADDING_SYNTAX_BYTES)
+        self._budget_bits -= self._sent_bits
         self.num_blocks += 1
         self.num_payload_bytes += len(payload)
         return payload

@@ -1,6 +1,8 @@
 """Sound and style as the far end has them: real Opus packets, real style payloads, no network in between.
 
-Style is coded once per style block, decoded, and interpolated to 25 frames/s, as the receiver does.
+Style is coded once per style block, and in packets between where the sender would add one for a quick movement;
+decoded, and interpolated to 25 frames/s, as the receiver does. The sender's rate limit is not modelled: the mean rate
+shows whether it would hold.
 
 Shapes: T frames, V style values, S samples.
 """
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from talkface_core.interfaces import FaceModel
 from talkface_core.metrics.style_bits import StyleBits
 from talkface_core.resample import resample
+from talkface_core.style_sampling import has_moved
 
 FRAME_RATE = Fraction(25)
 AUDIO_RATE_HZ = 16_000
@@ -31,9 +34,9 @@ class WireSettings:
     bitrate_bps: int
     packet_ms: int
     style_hz: Fraction
-    """Style blocks per second."""
+    """Style blocks per second that are due; quick movements add some."""
     refresh_every: int
-    """Blocks between absolute payloads: one second."""
+    """Due blocks between absolute payloads: one second."""
 
     @classmethod
     def of(cls, name: str, bitrate_bps: int, packet_ms: int, style_hz: Fraction) -> WireSettings:
@@ -86,19 +89,27 @@ def style_through_codec(
         [T, V] decoded and interpolated to every frame.
     """
     encoder, base_only, decoder = model.payload_encoder(), model.payload_encoder(), model.payload_decoder()
-    interval = FRAME_RATE / wire.style_hz  # frames between blocks
-    times = np.arange(0, len(values), float(interval))
+    packet = float(FRAME_RATE) * wire.packet_ms / 1000  # frames per packet
+    packets_per_style = max(1, round(float(FRAME_RATE / wire.style_hz) / packet))
+    sent: NDArray[np.float32] | None = None
+    times: list[float] = []
     decoded: list[NDArray[np.float32]] = []
-    for number, time in enumerate(times):
+    for number in range(int(np.ceil(len(values) / packet))):
         # The block carries the newest frame at its packet's time.
-        sample = values[int(time)]
-        refresh = number % wire.refresh_every == 0
+        sample = values[int(number * packet)]
+        turn, is_between = divmod(number, packets_per_style)
+        if is_between and (sent is None or not has_moved(sample, sent, with_lips=with_lips)):
+            continue
+        sent = sample
+        refresh = not is_between and turn % wire.refresh_every == 0
         payload = encoder.encode(sample, refresh=refresh, with_lips=with_lips)
         if bits is not None:
-            base = base_only.encode(sample, refresh=refresh, with_lips=False)
-            bits.add(base, payload, float(1 / wire.style_hz))
+            bits.add(base_only.encode(sample, refresh=refresh, with_lips=False), payload)
         result = decoder.decode(payload, is_contiguous=True)
         decoded.append(decoded[-1] if result is None else result)
+        times.append(number * packet)
+    if bits is not None:
+        bits.seconds += len(values) / float(FRAME_RATE)
     frames = np.arange(len(values))
     columns = [np.interp(frames, times, column) for column in np.stack(decoded).T]
     return np.stack(columns, axis=1).astype(np.float32)

@@ -1,4 +1,5 @@
-"""When style goes out: every n-th packet, absolute each second, never over the budget, always what was encoded."""
+"""When style goes out: every n-th packet and when the face moves quickly, absolute each second, never over the budget,
+always what was encoded."""
 
 from __future__ import annotations
 
@@ -34,6 +35,43 @@ def run(scheduler: StyleScheduler, num_packets: int, start: int = 0) -> list[byt
 def test_every_second_packet_in_the_default_preset() -> None:
     payloads = run(StyleScheduler(Codec(), get_preset("default")), 10)
     assert [bool(p) for p in payloads] == [True, False] * 5
+
+
+def moving(scheduler: StyleScheduler, values: list[NDArray[np.float32]], start: int = 0) -> list[bool]:
+    return [bool(scheduler.talking_payload(v, (start + i + 1) * PACKET)) for i, v in enumerate(values)]
+
+
+def test_a_quick_movement_is_sent_at_once() -> None:
+    scheduler = StyleScheduler(Codec(4), get_preset("default"))
+    moving(scheduler, [VALUES] * 10)
+    blink = VALUES + np.float32(1)
+    assert moving(scheduler, [VALUES, blink, VALUES, VALUES], 10) == [True, True, True, False]
+
+
+def test_a_slow_movement_waits_for_its_turn() -> None:
+    scheduler = StyleScheduler(Codec(4), get_preset("default"))
+    values = [VALUES + np.float32(0.2 * i) for i in range(20)]
+    assert moving(scheduler, values) == [True, False] * 10
+
+
+def test_without_lips_their_movement_is_none() -> None:
+    scheduler = StyleScheduler(Codec(4), get_preset("default"))
+    moving(scheduler, [VALUES] * 10)
+    scheduler.with_lips = False
+    lips = VALUES.copy()
+    lips[12:] += 3
+    assert moving(scheduler, [VALUES, lips], 10) == [True, False]
+
+
+def test_restless_style_takes_no_block_that_is_due() -> None:
+    """Blocks of 8 bytes each 120 ms cost 0.8 of 1.0 kbit/s: what is left goes to movements, and due ones all go out."""
+    scheduler = StyleScheduler(Codec(8), get_preset("default"))
+    values = [VALUES + np.float32(i % 2) for i in range(1000)]
+    sent = moving(scheduler, values)
+    assert all(sent[::2])
+    between = sum(sent[1::2]) / (1000 * 0.06)
+    assert between == pytest.approx((1000 - 800) / 96, rel=0.15)
+    assert scheduler.num_over_budget == 0
 
 
 def test_absolute_each_second_and_on_request() -> None:

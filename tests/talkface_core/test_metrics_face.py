@@ -91,8 +91,9 @@ def test_flicker_is_the_deviation_of_static_background() -> None:
 
 def test_style_bits_by_layer() -> None:
     bits = StyleBits()
-    with pytest.raises(ValueError, match="no payload"):
+    with pytest.raises(ValueError, match="no time"):
         bits.kbps()
     for _ in range(100):
-        bits.add(b"12345", b"1234567", 0.06)
+        bits.add(b"12345", b"1234567")
+    bits.seconds = 6.0
     assert bits.kbps() == pytest.approx({"base": 5 * 8 / 60, "lips": 2 * 8 / 60, "total": 7 * 8 / 60})
