@@ -151,6 +151,18 @@ def opus_round_trip(samples: NDArray[np.int16], bitrate_bps: int, packet_ms: int
     return np.concatenate(parts)[: len(samples)]
 
 
+def clip_voice(
+    config: AudioSection, seed: int, clip_index: int, voice: int, samples: NDArray[np.int16]
+) -> NDArray[np.int16]:
+    """A clip's sound in its voice `voice`; 0 is its own."""
+    rng = np.random.default_rng([seed, 7, clip_index, voice])
+    if voice:
+        return apply_voice(samples, draw_voice(config, rng))
+    # The own voice passes through Opus too: nobody at the far end hears anything else.
+    opus = int(rng.choice(config.opus_bps)) if config.opus_bps else None
+    return apply_voice(samples, VoiceChange(opus_bps=opus))
+
+
 class VoiceCache:
     """Changed voices of clips, made on first use and kept; voice 0 is the clip's own."""
 
@@ -163,14 +175,7 @@ class VoiceCache:
         """The clip's sound in voice `voice`, 0..config.voices; the same on every machine and after every resume."""
         key = (clip_index, voice)
         if key not in self._voices:
-            rng = np.random.default_rng([self._seed, 7, clip_index, voice])
-            if voice:
-                change = draw_voice(self._config, rng)
-            else:
-                # The own voice passes through Opus too: nobody at the far end hears anything else.
-                opus = int(rng.choice(self._config.opus_bps)) if self._config.opus_bps else None
-                change = VoiceChange(opus_bps=opus)
-            self._voices[key] = apply_voice(samples, change)
+            self._voices[key] = clip_voice(self._config, self._seed, clip_index, voice, samples)
         return self._voices[key]
 
     def choose(self, rng: np.random.Generator) -> int:

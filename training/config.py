@@ -137,6 +137,8 @@ class TrainSection:
     lr_styles: float = 0.0
     """Learning rate of G's style layers (m to the scale of each channel) and of the identities; 0: as `lr_generator`.
     Their 512 inputs move together under Adam, so that a step changes a style twenty times as much as a filter."""
+    lr_audio: float = 0.0
+    """Learning rate of E_audio; 0: as `lr`. A small one keeps what `talkface train-audio` has taught it."""
     lr_discriminator: float = 0.0
     """Learning rate of both discriminators; 0: as `lr`."""
     beta1: float = 0.9
@@ -189,7 +191,15 @@ class TrainSection:
             _require(getattr(self, name) >= 1, f"train.{name}", f"must be 1 or more, not {getattr(self, name)}")
         _require(self.batch_size % self.accumulate == 0, "train.accumulate", "must divide train.batch_size")
         _require(self.minutes >= 0, "train.minutes", "must be 0 or more")
-        for name in ("lr", "lr_generator", "lr_styles", "lr_discriminator", "weight_decay", "clip_gradient"):
+        for name in (
+            "lr",
+            "lr_generator",
+            "lr_styles",
+            "lr_audio",
+            "lr_discriminator",
+            "weight_decay",
+            "clip_gradient",
+        ):
             _require(getattr(self, name) >= 0, f"train.{name}", "must be 0 or more")
         _require(self.lr > 0, "train.lr", "must be above 0")
         for name in ("beta1", "beta2", "ema_decay"):

@@ -134,9 +134,16 @@ class TrainNetworks(nn.Module):
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """E_audio, E_style and its decoder, contrastive heads."""
-        modules = (self.faces.audio_encoder, self.faces.style_encoder, self.faces.style_decoder)
+        return [*self.audio_parameters(), *self.style_parameters()]
+
+    def audio_parameters(self) -> list[nn.Parameter]:
+        """E_audio."""
+        return list(self.faces.audio_encoder.parameters())
+
+    def style_parameters(self) -> list[nn.Parameter]:
+        """E_style and its decoder, contrastive heads."""
         heads = [m for m in (self.audio_head, self.visual_head) if m is not None]
-        return [p for m in (*modules, *heads) for p in m.parameters()]
+        return [p for m in (self.faces.style_encoder, self.faces.style_decoder, *heads) for p in m.parameters()]
 
     def critic_parameters(self) -> list[nn.Parameter]:
         """Both discriminators."""

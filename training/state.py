@@ -71,7 +71,8 @@ def make_optimizers(config: TrainConfig, networks: TrainNetworks) -> tuple[torch
     groups: list[dict[str, Any]] = [
         {"params": networks.filter_parameters(), "base_lr": lr_generator},
         {"params": networks.style_layer_parameters(), "base_lr": train.lr_styles or lr_generator},
-        {"params": networks.encoder_parameters(), "base_lr": train.lr},
+        {"params": networks.audio_parameters(), "base_lr": train.lr_audio or train.lr},
+        {"params": networks.style_parameters(), "base_lr": train.lr},
     ]
     groups = [{**g, "lr": g["base_lr"]} for g in groups]
     betas = (train.beta1, train.beta2)
