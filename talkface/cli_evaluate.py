@@ -28,7 +28,7 @@ def evaluate(
     mode: Annotated[
         list[str] | None,
         typer.Option(
-            help="live, base, audio, reference or swapped; several times. Without it: live, audio, reference."
+            help="live, camera, base, audio, reference or swapped; several times. Without: live, audio, reference."
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Clips of this split.")] = None,

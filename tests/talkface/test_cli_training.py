@@ -33,7 +33,7 @@ def problem(*arguments: str) -> str:
         (["prepare", "gone", "out"], "gone: no such file or folder"),
         (["prepare", "gone", "out", "--engine", "spark"], "Choose local or ray"),
         (["evaluate", "--data", "gone", "--weights", "tiny"], "gone: no such folder"),
-        (["evaluate", "--data", "gone", "--weights", "tiny", "--mode", "x"], "Choose from live, base"),
+        (["evaluate", "--data", "gone", "--weights", "tiny", "--mode", "x"], "Choose from live, camera, base"),
         (["evaluate", "--data", "gone", "--through-wire", "x"], "Choose one of minimum"),
         (["export", "gone", "out", "--data", "gone"], "holds no finished checkpoint"),
         (["table2", "--baseline", "gone.json"], "gone.json: not a readable report"),
