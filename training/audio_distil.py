@@ -2,8 +2,9 @@
 
 End to end (the paper's way) one sample costs a drawn frame, so that on a CPU E_audio hears too little. But what the
 mouth should do is known after such a run: y = e + d_lips, with the lips layer looking at the true mouth. Here E_audio
-learns y from the sound alone, by least squares in the latent space, at some fifty times the speed; then the lips
-decoder learns what is left, y - e. A run from there (`talkface train --init`) brings both and the generator together.
+learns y from the sound alone, by least squares in the latent space: 183 samples a second on two cores, where such a
+run draws 11. Then the lips decoder learns what is left, y - e. A run from there (`talkface train --init`) brings both
+and the generator together.
 
 Shapes: N frames of all clips, K voices, M spectrogram columns, D latent dimension, V style values.
 """

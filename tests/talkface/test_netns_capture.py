@@ -134,8 +134,8 @@ def captured_call(
 
 @pytest.mark.parametrize(
     ("network", "tag_bits", "header_bytes", "rounds"),
-    # Two rounds: the ends stop one after the other, and a check sent between is in the capture alone. In one round of
-    # 18 kB its 188 bytes are 1.03 %.
+    # Two rounds: the ends stop one after the other, and what is sent between is in the capture alone. In one round of
+    # 18 kB that was once 188 bytes, 1.03 %.
     [(("10.77.0.1", "10.77.0.2"), 80, 28, 2), (("fd77::1", "fd77::2"), 32, 48, 2)],
     ids=["ipv4-80", "ipv6-32"],
     indirect=["network"],
