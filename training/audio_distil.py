@@ -90,9 +90,12 @@ def train_audio(options: DistilOptions, *, log: Callable[[str], None] = print) -
     config, networks, _ = load_run(options.run)
     if not config.style.enabled:
         raise WeightsError(f"{options.run}: was trained without style: there are no lips to learn from")
-    train_records, val_records = split_records(
-        [r for r in read_manifest(options.data) if r.has_sound], config.data.train_split, config.data.val_split
-    )
+    with_sound = [r for r in read_manifest(options.data) if r.has_sound]
+    if not with_sound:
+        raise ValueError(f"{options.data} holds no clip with sound")
+    train_records, val_records = split_records(with_sound, config.data.train_split, config.data.val_split)
+    if not val_records:
+        raise ValueError(f"{options.data} holds too few clips with sound to hold any out: prepare more of them")
     options.out.mkdir(parents=True, exist_ok=True)
     sounds = options.out / "mels.npy"
     try:

@@ -25,7 +25,7 @@ from training.audio_distil import (
     teach,
     train_audio,
 )
-from training.clip_format import read_manifest
+from training.clip_format import read_clip, read_manifest, write_manifest
 from training.config import TrainConfig
 from training.distributed import World
 from training.export import ExportOptions, export_run, load_run
@@ -138,8 +138,6 @@ def test_clips_are_read_as_training_reads_them(run_folder: Path, prepared: Path)
     config, networks, _ = load_run(run_folder)
     record = next(r for r in read_manifest(prepared) if r.has_sound)
     lessons = make_lessons(networks, config, prepared, [record], 0, None)
-    from training.clip_format import read_clip
-
     steps = networks.quantiser.steps
     expected = (raw_style_values(networks, read_clip(prepared, record)) / steps).round() * steps
     torch.testing.assert_close(lessons.lips[:, 12:], expected[:, 12:])
@@ -152,3 +150,15 @@ def test_what_cannot_be_taught_is_said(run_folder: Path, prepared: Path, tmp_pat
         train_audio(options(run_folder, prepared, tmp_path / "out", minutes=0.0))
     with pytest.raises(WeightsError, match="holds no finished checkpoint"):
         train_audio(options(tmp_path / "nothing", prepared, tmp_path / "out"))
+
+
+def test_too_little_sound_is_said(run_folder: Path, prepared: Path, tmp_path: Path) -> None:
+    records = [r for r in read_manifest(prepared) if r.split == "train"][:2]
+    folder = tmp_path / "few"
+    folder.mkdir()
+    write_manifest(folder, [dataclasses.replace(r, has_sound=False) for r in records])
+    with pytest.raises(ValueError, match="holds no clip with sound"):
+        train_audio(options(run_folder, folder, tmp_path / "out"))
+    write_manifest(folder, [dataclasses.replace(r, has_sound=True) for r in records])
+    with pytest.raises(ValueError, match="too few clips with sound"):
+        train_audio(options(run_folder, folder, tmp_path / "out"))
