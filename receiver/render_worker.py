@@ -1,4 +1,5 @@
-"""Draws frames on one thread beside the event loop; inference releases the interpreter lock.
+"""Draws frames beside the event loop, on as many threads as the renderer draws frames at once; inference releases the
+interpreter lock.
 
 The queue is bounded and drops the oldest: when drawing cannot keep up, frames are skipped and those that are drawn
 stay in sync. A frame that could not be shown in time is not drawn at all, unless nothing was drawn for half a second.
@@ -54,7 +55,7 @@ class RenderCounters:
 
 
 class RenderWorker:
-    """One thread, one renderer at a time; `submit` and `use` may be called from any thread."""
+    """One renderer at a time; `submit` and `use` may be called from any thread."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class RenderWorker:
     ) -> None:
         """Args:
         show_by_us: latest local time at which the frame of a playout sample is worth showing.
-        on_frame: called on the worker's thread with every frame, in order.
+        on_frame: called on one of the worker's threads at a time with every frame, in order.
         """
         self.counters = RenderCounters()
         self.render_ms = SampleStore()
@@ -76,10 +77,15 @@ class RenderWorker:
         self._on_frame = on_frame
         self._jobs: deque[FrameJob] = deque()
         self._wake = threading.Condition()
+        self._num_taken = 0
+        self._order = threading.Lock()
+        self._num_handed_out = 0
+        self._done: dict[int, DrawnFrame | None] = {}
+        """By turn: finished before an older one; None where there is no picture."""
         self._usual_us = 0.0
         self._last_drawn_us = clock.now_us()
         self._is_stopping = False
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     @property
     def runtime(self) -> str:
@@ -87,15 +93,17 @@ class RenderWorker:
         return self._renderer.runtime
 
     def start(self) -> None:
-        """Start the thread; the renderer must have been warmed up.
+        """Start the threads; the renderer must have been warmed up.
 
         Raises:
             InvalidStateError: it was started before.
         """
-        if self._thread is not None:
+        if self._threads:
             raise InvalidStateError("render worker: started twice")
-        self._thread = threading.Thread(target=self._run, name="talkface-render", daemon=True)
-        self._thread.start()
+        for number in range(self._renderer.frames_at_once):
+            thread = threading.Thread(target=self._run, name=f"talkface-render-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def submit(self, job: FrameJob) -> None:
         """Queue a frame; the oldest one gives way when the queue is full."""
@@ -112,12 +120,12 @@ class RenderWorker:
             self._renderer = renderer
 
     def stop(self) -> None:
-        """End the thread after the frame that it draws; what is queued is dropped. Later calls do nothing."""
+        """End the threads after the frames that they draw; what is queued is dropped. Later calls do nothing."""
         with self._wake:
             self._is_stopping = True
-            self._wake.notify()
-        if self._thread is not None:
-            self._thread.join(JOIN_TIMEOUT_S)
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join(JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         while True:
@@ -128,7 +136,9 @@ class RenderWorker:
                     return
                 is_starving = self._clock.now_us() - self._last_drawn_us > STARVING_US
                 job, renderer = self._next_job(), self._renderer
-            self._draw(job, renderer, is_starving=is_starving)
+                turn = self._num_taken
+                self._num_taken += 1
+            self._hand_out(turn, self._draw(job, renderer, is_starving=is_starving))
 
     def _next_job(self) -> FrameJob:
         """The oldest frame that can be ready in time, at worst the newest of all; holding `_wake`.
@@ -141,22 +151,36 @@ class RenderWorker:
             self.counters.overdue += 1
         return self._jobs.popleft()
 
-    def _draw(self, job: FrameJob, renderer: FaceRenderer, *, is_starving: bool) -> None:
+    def _draw(self, job: FrameJob, renderer: FaceRenderer, *, is_starving: bool) -> DrawnFrame | None:
         started_us = self._clock.now_us()
         if not is_starving and started_us + self._usual_us > self._show_by_us(job.samples):
-            self.counters.overdue += 1
-            self._usual_us *= 0.9  # one slow frame must not stop drawing for good
-            return
+            with self._wake:
+                self.counters.overdue += 1
+                self._usual_us *= 0.9  # one slow frame must not stop drawing for good
+            return None
         try:
             image = renderer.render(job.audio, job.style)
         except Exception:  # whatever a model or its runtime raises must not end the call: the sound goes on
-            self.counters.failed += 1
-            if self.counters.failed == 1:
+            with self._wake:
+                self.counters.failed += 1
+                is_first = self.counters.failed == 1
+            if is_first:
                 _log.exception("drawing a frame failed; further failures are only counted")
-            return
-        self._last_drawn_us = self._clock.now_us()
-        taken_us = self._last_drawn_us - started_us
-        self._usual_us += _FOLLOW * (taken_us - self._usual_us)
-        self.render_ms.add(taken_us / 1000.0)
-        self.counters.drawn += 1
-        self._on_frame(DrawnFrame(job.index, job.samples, image))
+            return None
+        with self._wake:
+            self._last_drawn_us = self._clock.now_us()
+            taken_us = self._last_drawn_us - started_us
+            self._usual_us += _FOLLOW * (taken_us - self._usual_us)
+            self.render_ms.add(taken_us / 1000.0)
+            self.counters.drawn += 1
+        return DrawnFrame(job.index, job.samples, image)
+
+    def _hand_out(self, turn: int, frame: DrawnFrame | None) -> None:
+        """Give away what is finished, up to the oldest frame that is still being drawn."""
+        with self._order:
+            self._done[turn] = frame
+            while self._num_handed_out in self._done:
+                ready = self._done.pop(self._num_handed_out)
+                self._num_handed_out += 1
+                if ready is not None:
+                    self._on_frame(ready)

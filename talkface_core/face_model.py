@@ -20,7 +20,7 @@ from talkface_core.face_networks import FaceNetworks, seeded_networks
 from talkface_core.generator import GeneratorConfig
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
 from talkface_core.mel import LOOKAHEAD_SAMPLES, PAST_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, MelWindow
-from talkface_core.runtimes import FrameRuntime, SharedRuntime, make_runtime
+from talkface_core.runtimes import FrameRuntime, make_runtime
 from talkface_core.style_codec import StyleCodecDecoder, StyleCodecEncoder
 from talkface_core.style_input import SquareCrop
 from talkface_core.style_session import CentredFace, FaceFollower, StyleEncoderSession
@@ -34,7 +34,7 @@ _WARM_UP_FRAMES = 3
 
 
 class Renderer:
-    """`FaceRenderer`: mel picture of the window, then one graph; used from one worker thread."""
+    """`FaceRenderer`: mel picture of the window, then one graph."""
 
     def __init__(self, networks: FaceNetworks, identity: FaceIdentity, runtime: FrameRuntime) -> None:
         self._drawing = runtime
@@ -42,6 +42,7 @@ class Renderer:
         self._base_ws = base_latents(networks.config, identity)
         self._no_style = np.zeros((1, STYLE_VALUES), dtype=np.float32)
         self.runtime = runtime.name
+        self.frames_at_once = runtime.frames_at_once
 
     def warm_up(self) -> None:
         silence = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
@@ -92,7 +93,7 @@ class TalkfaceModel:
     def __init__(self, weights: FaceWeights, *, is_synthetic: bool = False) -> None:
         self.weights = weights
         self._is_synthetic = is_synthetic
-        self._runtimes: dict[str, SharedRuntime] = {}
+        self._runtimes: dict[str, FrameRuntime] = {}
         config = weights.networks.config
         self.info = FaceModelInfo(
             name=weights.name,
@@ -137,7 +138,7 @@ class TalkfaceModel:
         networks = self.weights.networks
         base_latents(networks.config, identity)  # refuse a wrong identity before compiling
         if runtime not in self._runtimes:
-            self._runtimes[runtime] = SharedRuntime(make_runtime(runtime, networks))
+            self._runtimes[runtime] = make_runtime(runtime, networks)
         return Renderer(networks, identity, self._runtimes[runtime])
 
 

@@ -90,10 +90,12 @@ class StylePayloadDecoder(Protocol):
 
 
 class FaceRenderer(Protocol):
-    """Draws frames for one identity; used from one worker thread."""
+    """Draws frames for one identity; `render` may be called from several threads."""
 
     runtime: str
     """What draws, for reports: "openvino bf16", "torch cuda bf16", ..."""
+    frames_at_once: int
+    """Frames that are drawn faster side by side, each from a thread of its own, than one after the other."""
 
     def warm_up(self) -> None:
         """Run once with real shapes, so that the first real frame is as fast as the others."""

@@ -16,7 +16,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,16 +38,26 @@ def cpu_has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def drawing_threads(precision: str) -> int:
-    """Half the cores this process may use in bfloat16, all of them in float32.
+class DrawingPlan(NamedTuple):
+    """How the cores share the frames."""
+
+    frames_at_once: int
+    num_threads: int
+    """Of all those frames together."""
+
+
+def drawing_plan(precision: str) -> DrawingPlan:
+    """In bfloat16 one frame at a time on half the cores this process may use, in float32 two at once on all of them.
 
     Threads of one frame wait for each other after every layer. With both ends of a call and other work on two cores,
     two threads in bfloat16 took 31 ms a frame (95 %: 51) where one took 19 (28); alone on the machine one is still in
-    time. In float32 it is not: with live style on two cores without AVX-512, one thread took 46 ms and showed 80 % of
-    the frames, two took 36 and showed all.
+    time. In float32 it is not (40 ms on a core without AVX-512): two threads on one frame spend 50 ms of processor
+    time, two frames side by side 40 each.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // 2) if precision == "bf16" else cores
+    if precision == "bf16":
+        return DrawingPlan(1, max(1, cores // 2))
+    return DrawingPlan(min(2, cores), cores)
 
 
 def graph_cache_folder() -> Path:
@@ -55,7 +66,7 @@ def graph_cache_folder() -> Path:
 
 
 class OpenVinoRuntime:
-    """Compiles on construction; `draw` keeps its buffers.
+    """Compiles on construction; `draw` keeps its buffers, a set for each frame that it draws at once.
 
     Args:
         networks: in eval mode, float32.
@@ -69,21 +80,30 @@ class OpenVinoRuntime:
     def __init__(self, networks: FaceNetworks, *, precision: str | None = None, cache: Path | None = None) -> None:
         precision = precision or ("bf16" if cpu_has_bf16() else "f32")
         self.name = f"openvino {'bf16' if precision == 'bf16' else 'fp32'}"
+        plan = drawing_plan(precision)
+        self.frames_at_once = plan.frames_at_once
         options = {
             "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": drawing_threads(precision),
-            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": plan.num_threads,
+            "NUM_STREAMS": plan.frames_at_once,
         }
+        self._idle: SimpleQueue[Any] = SimpleQueue()
         try:
             model = load_or_convert(networks, cache or graph_cache_folder())
-            self._request: Any = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+            compiled = openvino.Core().compile_model(model, "CPU", options)
+            for _ in range(plan.frames_at_once):
+                self._idle.put(compiled.create_infer_request())
         except RuntimeError as error:
             raise RuntimeUnavailableError(f"runtime openvino: {error}; use --runtime torch-cpu") from error
 
     def draw(self, mel: FloatArray, style: FloatArray, base_ws: FloatArray) -> NDArray[np.uint8]:
-        outputs = self._request.infer([mel, style, base_ws], share_inputs=True, share_outputs=True)
-        # The output buffer is reused by the next call.
-        frame: NDArray[np.uint8] = outputs[0][0].copy()
+        request = self._idle.get()
+        try:
+            outputs = request.infer([mel, style, base_ws], share_inputs=True, share_outputs=True)
+            # The output buffer is reused by the request's next frame.
+            frame: NDArray[np.uint8] = outputs[0][0].copy()
+        finally:
+            self._idle.put(request)
         return frame
 
 

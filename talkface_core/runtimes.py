@@ -27,10 +27,16 @@ FloatArray = NDArray[np.float32]
 
 
 class FrameRuntime(Protocol):
-    """Draws one frame; not thread-safe, used from one thread."""
+    """Draws frames of any identity, from any thread.
+
+    Identities differ in an input (`base_ws`) only: a call's renderers share one runtime. Compiling again when a peer's
+    identity arrives would take seconds of the processor from the frames of the running call.
+    """
 
     name: str
     """For reports: "openvino bf16", "torch cuda bf16", ..."""
+    frames_at_once: int
+    """Frames that are drawn faster side by side, each from a thread of its own, than one after the other."""
 
     def draw(self, mel: FloatArray, style: FloatArray, base_ws: FloatArray) -> NDArray[np.uint8]:
         """mel [1, 1, 80, M], style [1, V], base_ws [1, L, D] -> [R, R, 3]."""
@@ -51,6 +57,7 @@ class TorchCpuRuntime:
     """Float32, eager: what the others are compared with."""
 
     name = "torch cpu fp32"
+    frames_at_once = 1
 
     def __init__(self, networks: FaceNetworks) -> None:
         self._graph = DrawFrame(networks)
@@ -70,6 +77,7 @@ class TorchCudaRuntime:
     """
 
     name = "torch cuda bf16"
+    frames_at_once = 1
     _WARM_UP_RUNS = 3
     """Before capture, so that cuDNN has chosen its kernels and allocated its workspace."""
 
@@ -93,31 +101,16 @@ class TorchCudaRuntime:
         with torch.inference_mode(), torch.cuda.graph(self._captured):
             self._output: Tensor = graph(*self._inputs)
         self._networks = graph  # the captured kernels read its weights
+        self._lock = threading.Lock()  # one set of buffers
 
     @torch.inference_mode()
     def draw(self, mel: FloatArray, style: FloatArray, base_ws: FloatArray) -> NDArray[np.uint8]:
-        for held, new in zip(self._inputs, (mel, style, base_ws), strict=True):
-            held.copy_(torch.from_numpy(new))
-        self._captured.replay()
-        frame: NDArray[np.uint8] = self._output[0].cpu().numpy()
-        return frame
-
-
-class SharedRuntime:
-    """One compiled runtime for the renderers of several identities, from several threads.
-
-    Identities differ in an input (`base_ws`) only. Compiling again when a peer's identity arrives would take seconds
-    of the processor from the frames of the running call.
-    """
-
-    def __init__(self, runtime: FrameRuntime) -> None:
-        self.name = runtime.name
-        self._runtime = runtime
-        self._lock = threading.Lock()
-
-    def draw(self, mel: FloatArray, style: FloatArray, base_ws: FloatArray) -> NDArray[np.uint8]:
         with self._lock:
-            return self._runtime.draw(mel, style, base_ws)
+            for held, new in zip(self._inputs, (mel, style, base_ws), strict=True):
+                held.copy_(torch.from_numpy(new))
+            self._captured.replay()
+            frame: NDArray[np.uint8] = self._output[0].cpu().numpy()
+        return frame
 
 
 def make_runtime(name: str, networks: FaceNetworks) -> FrameRuntime:

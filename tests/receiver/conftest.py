@@ -231,6 +231,7 @@ class ChartRenderer:
     """Draws what it was given: identity, loudness and style as grey levels, so that tests can read them back."""
 
     runtime = "chart"
+    frames_at_once = 1
 
     def __init__(self, resolution_px: int, level: int, render_s: float) -> None:
         self._resolution_px = resolution_px

@@ -20,7 +20,8 @@ class Renderer:
 
     runtime = "test"
 
-    def __init__(self) -> None:
+    def __init__(self, frames_at_once: int = 1) -> None:
+        self.frames_at_once = frames_at_once
         self.gate = threading.Event()
         self.gate.set()
         self.is_failing = False
@@ -40,9 +41,9 @@ def job(index: int) -> FrameJob:
 
 
 class Bench:
-    def __init__(self, kit: ModuleType) -> None:
+    def __init__(self, kit: ModuleType, renderer: Renderer) -> None:
         self.clock = kit.FakeClock(0)
-        self.renderer = Renderer()
+        self.renderer = renderer
         self.show_by_us = 1_000_000
         self.frames: list[DrawnFrame] = []
         self.worker = RenderWorker(
@@ -58,7 +59,7 @@ class Bench:
 
 @pytest.fixture
 def bench(kit: ModuleType) -> Any:
-    bench = Bench(kit)
+    bench = Bench(kit, Renderer())
     yield bench
     bench.renderer.gate.set()
     bench.worker.stop()
@@ -132,3 +133,43 @@ def test_stop_ends_the_thread_and_may_be_repeated(bench: Bench) -> None:
     bench.worker.stop()
     bench.worker.submit(job(0))
     assert bench.frames == []
+
+
+class SlowFirst(Renderer):
+    """Two frames at once; the frame whose sound is zero waits until another has been drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(frames_at_once=2)
+        self.num_drawing = self.most_at_once = 0
+        self.is_other_drawn = threading.Event()
+
+    def render(self, audio: Any, style: Any) -> Any:
+        self.num_drawing += 1
+        self.most_at_once = max(self.most_at_once, self.num_drawing)
+        if not audio[0]:
+            assert self.is_other_drawn.wait(10)
+        image = super().render(audio, style)
+        self.num_drawing -= 1
+        self.is_other_drawn.set()
+        return image
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_frames_drawn_side_by_side_come_back_in_order(kit: ModuleType, is_failing: bool) -> None:
+    renderer = SlowFirst()
+    renderer.is_failing = is_failing
+    bench = Bench(kit, renderer)
+    for index in range(4):
+        bench.worker.submit(FrameJob(index, index, np.full(4, index, dtype=np.float32), None))
+    bench.worker.start()
+    if is_failing:  # a failed frame must not hold the next ones back
+        renderer.is_other_drawn.set()
+        bench.wait_for(lambda: bench.worker.counters.failed == 4)
+        renderer.is_failing = False
+        bench.worker.submit(job(4))
+        bench.wait_for(lambda: bench.frames)
+    else:
+        bench.wait_for(lambda: len(bench.frames) == 4)
+        assert renderer.most_at_once == 2
+    bench.worker.stop()
+    assert [frame.index for frame in bench.frames] == ([4] if is_failing else [0, 1, 2, 3])

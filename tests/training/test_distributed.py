@@ -52,16 +52,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(prepared: Path, out: Path, processes: int) -> list[dict[str, float]]:
-    command = [sys.executable, "-m"]
+def run_processes(arguments: list[str], processes: int) -> str:
+    """What the processes wrote to standard output."""
+    command = [sys.executable]
     if processes > 1:
         # 127.0.0.1 by name: gloo must not go by a host name that resolves elsewhere.
-        command += ["torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1"]
-        command += [f"--master_port={free_port()}", "-m"]
-    command += ["training.train", "debug_cpu", "--data", str(prepared), "--out", str(out), "--device", "cpu", *OPTIONS]
+        command += ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1"]
+        command += [f"--master_port={free_port()}"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    command += arguments
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+def run(prepared: Path, out: Path, processes: int) -> list[dict[str, float]]:
+    training = ["-m", "training.train", "debug_cpu", "--data", str(prepared), "--out", str(out), "--device", "cpu"]
+    run_processes([*training, *OPTIONS], processes)
     rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if k.startswith(("loss/", "reg/")) or k == "images"} for row in rows]
 
@@ -82,6 +89,32 @@ def test_two_processes_equal_one(prepared: Path, tmp_path: Path) -> None:
     for name, tensor in first.items():
         if name.startswith("ema/faces.generator.synthesis") and tensor.numel() > 1:
             assert torch.allclose(tensor, second[name], rtol=0.02, atol=0.02), name
+
+
+LEAVES = """
+import os
+import torch
+from training.distributed import join_world
+
+world = join_world("cpu")
+model = torch.nn.Linear(4, 4)
+optimizer = torch.optim.Adam(model.parameters())
+model(torch.ones(1, 4)).sum().backward()
+world.mean_gradients(model.parameters())
+optimizer.step()
+world.close()
+names = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
+print("threads", *(name for name in names if "gloo" in name))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_thread_of_the_group_outlives_it(tmp_path: Path) -> None:
+    """One that does can abort the process at its end, after all the work was done."""
+    script = tmp_path / "leaves.py"
+    script.write_text(LEAVES)
+    assert run_processes([str(script)], 2).split() == ["threads", "threads"]
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
