@@ -75,6 +75,8 @@ class LossConfig:
     """L1 of Laplacian bands, against blur (addition)."""
     band_energy: float = 0.0
     """L1 of the local strength of detail, against blur where detail cannot be placed exactly (addition)."""
+    squared: float = 0.0
+    """Squared error, every pixel alike: for what is far off, such as a shoulder in another place (addition)."""
     feature_matching: float = 0.0
     """L1 of D's feature maps (addition)."""
     mouth_adversarial: float = 0.0

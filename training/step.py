@@ -33,6 +33,7 @@ from training.losses_extra import (
     feature_matching_loss,
     laplacian_l1,
     pyramid_l1,
+    squared_error,
     style_innovation,
     style_rate,
     temporal_loss,
@@ -117,6 +118,8 @@ def generator_terms(
         terms["loss/laplacian"] = (laplacian_l1(flat_real, flat_fake, weights) * own_frames).mean()
     if loss.band_energy > 0:
         terms["loss/band_energy"] = (band_energy_l1(flat_real, flat_fake, weights) * own_frames).mean()
+    if loss.squared > 0:
+        terms["loss/squared"] = (squared_error(flat_real, flat_fake) * own_frames).mean()
     if loss.temporal > 0:
         terms["loss/temporal"] = (temporal_loss(real, fake) * own).mean()
     if features.perceptual is not None and whole:
@@ -261,7 +264,17 @@ def _mouths(batch: Batch, frames: Tensor) -> Tensor:
 
 def generator_weights(loss: LossConfig, gan_weight: float) -> dict[str, float]:
     """λ by path name (eq. 12)."""
-    plain = ("pyramid_l1", "laplacian", "band_energy", "temporal", "perceptual", "sync", "contrastive", "rate")
+    plain = (
+        "pyramid_l1",
+        "laplacian",
+        "band_energy",
+        "squared",
+        "temporal",
+        "perceptual",
+        "sync",
+        "contrastive",
+        "rate",
+    )
     adversarial = ("adversarial", "feature_matching", "mouth_adversarial")
     weights = {f"loss/{name}": float(getattr(loss, name)) for name in plain}
     return weights | {f"loss/{name}": float(getattr(loss, name)) * gan_weight for name in adversarial}

@@ -200,7 +200,7 @@ def test_windows_train_and_resume(
 ) -> None:
     train = dataclasses.replace(tiny_config.train, window_px=32, window_share=0.5)
     model = dataclasses.replace(tiny_config.model, resolution_px=64, learned_noise=True)
-    loss = dataclasses.replace(tiny_config.loss, mouth_adversarial=0.0, band_energy=0.5)
+    loss = dataclasses.replace(tiny_config.loss, mouth_adversarial=0.0, band_energy=0.5, squared=0.5)
     config = dataclasses.replace(tiny_config, train=train, model=model, loss=loss)
     whole = start(config, prepared, tmp_path / "whole", features).train()
     start(config, prepared, tmp_path / "parts", features).train(max_steps=2)
@@ -210,7 +210,7 @@ def test_windows_train_and_resume(
         assert torch.equal(a, b), name
     terms = [row for row in losses(tmp_path / "whole") if "loss/total" in row]
     assert {"loss/D" in row for row in terms} == {True, False}
-    assert all("loss/band_energy" in row for row in terms)
+    assert all("loss/band_energy" in row and "loss/squared" in row for row in terms)
 
 
 def test_small_pictures_first(

@@ -12,6 +12,7 @@ from training.losses_extra import (
     feature_matching_loss,
     laplacian_l1,
     pyramid_l1,
+    squared_error,
     style_rate,
     temporal_loss,
     weighted_l1,
@@ -43,6 +44,13 @@ def test_pyramid_l1_sums_halved_pictures() -> None:
         expected += weight * np.abs(a - b).mean()
         a, b = halve(a), halve(b)
     assert pyramid_l1(real, fake).mean().item() == pytest.approx(float(expected))
+
+
+def test_squared_error_counts_every_picture_for_itself() -> None:
+    real = torch.zeros(2, 3, 4, 4)
+    fake = real.clone()
+    fake[1, :, 0, 0] = 2.0
+    assert squared_error(real, fake).tolist() == [0.0, 4 / 16]
 
 
 def test_laplacian_l1_ignores_brightness_and_sees_blur() -> None:
