@@ -6,6 +6,7 @@ Shapes: T frames, R resolution, V style values.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -165,13 +166,13 @@ def draw_clip(
         sound = sound_through_opus(sound, wire)
         if style is not None:
             style = style_through_codec(model, style, wire, bits, with_lips=with_lips)
-    windows = (audio_window(sound, t) for t in range(len(clip.frames)))
-    return np.stack(
-        [
-            renderer.render(window.astype(np.float32) / np.float32(32768), None if style is None else style[t])
-            for t, window in enumerate(windows)
-        ]
-    )
+
+    def frame(t: int) -> NDArray[np.uint8]:
+        window = audio_window(sound, t).astype(np.float32) / np.float32(32768)
+        return renderer.render(window, None if style is None else style[t])
+
+    with ThreadPoolExecutor(renderer.frames_at_once) as pool:
+        return np.stack(list(pool.map(frame, range(len(clip.frames)))))
 
 
 @dataclass(frozen=True, slots=True)
