@@ -72,6 +72,9 @@ def train_audio(
     minutes: Annotated[float, typer.Option(help="Wall time of the training itself.")] = 15.0,
     batch_size: Annotated[int, typer.Option(help="Frames per step.")] = 96,
     lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 1.5e-3,
+    synthetic_voices: Annotated[
+        int, typer.Option(help="espeak-ng voices per clip that say its sentence in step (GRID names only).")
+    ] = 0,
 ) -> None:
     """Teach E_audio what sound and lips layer together told the generator: without drawing, so fast on a CPU.
 
@@ -80,7 +83,15 @@ def train_audio(
     from training.audio_distil import DistilOptions, train_audio
     from training.checkpoint import CheckpointWriteError
 
-    options = DistilOptions(run=run, data=data, out=out, minutes=minutes, batch_size=batch_size, lr=lr)
+    options = DistilOptions(
+        run=run,
+        data=data,
+        out=out,
+        minutes=minutes,
+        batch_size=batch_size,
+        lr=lr,
+        synthetic_voices=synthetic_voices,
+    )
     try:
         train_audio(options, log=typer.echo)
     except (ValueError, CheckpointWriteError) as error:

@@ -7,9 +7,6 @@ a synthesiser's, so nobody's voice is in the repository.
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkface.errors import UserError
+from training.espeak import NoSynthesiserError, synthesise
 
 SAMPLE_RATE_HZ = 48_000
 PAUSE_MS = 1_800
@@ -43,21 +41,10 @@ def speak(text: str, voice: str, words_per_minute: int) -> NDArray[np.float32]:
     Raises:
         UserError: espeak-ng is not installed.
     """
-    if shutil.which("espeak-ng") is None:
-        raise UserError("espeak-ng is not installed", "install it: apt-get install espeak-ng")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "speech.wav"
-        subprocess.run(
-            ["espeak-ng", "-v", voice, "-s", str(words_per_minute), "-w", str(path), text],
-            check=True,
-        )
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE_HZ)
-        pieces: list[NDArray[np.float32]] = []
-        with av.open(str(path)) as container:
-            for frame in container.decode(audio=0):
-                pieces += [out.to_ndarray()[0] for out in resampler.resample(frame)]
-            pieces += [out.to_ndarray()[0] for out in resampler.resample(None)]
-    return np.concatenate(pieces).astype(np.float32)
+    try:
+        return synthesise(text, SAMPLE_RATE_HZ, voice=voice, options=["-s", str(words_per_minute)])
+    except NoSynthesiserError as error:
+        raise UserError(str(error)) from error
 
 
 def compose(voice: str, words_per_minute: int) -> NDArray[np.float32]:

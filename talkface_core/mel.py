@@ -66,11 +66,19 @@ class MelWindow(nn.Module):
         """[B, S] float32 in [-1, 1] at 16 kHz -> [B, 1, 80, M] float32, about zero mean and unit variance."""
         if windows.shape[-1] != WINDOW_SAMPLES:
             raise ValueError(f"audio windows must be {WINDOW_SAMPLES} samples long, not {windows.shape[-1]}")
-        columns = windows.unfold(-1, FFT_SAMPLES, HOP_SAMPLES) * self.hann  # [B, M, 1024]
-        magnitude = torch.fft.rfft(columns).abs()  # [B, M, 513]
-        energies = magnitude @ self.filters.t()  # [B, M, 80]
-        log = energies.clamp(min=_FLOOR).log()
-        return ((log - _LOG_MEAN) / _LOG_SCALE).transpose(1, 2).unsqueeze(1)
+        return _log_mel(windows, HOP_SAMPLES, self.hann, self.filters).transpose(1, 2).unsqueeze(1)
+
+
+def mel_columns(waveform: Tensor, hop: int) -> Tensor:
+    """Columns of a whole waveform [B, L], one per `hop` samples: [B, (L - 1024) // hop + 1, 80]."""
+    return _log_mel(waveform, hop, torch.hann_window(FFT_SAMPLES), mel_filters())
+
+
+def _log_mel(waveform: Tensor, hop: int, hann: Tensor, filters: Tensor) -> Tensor:
+    columns = waveform.unfold(-1, FFT_SAMPLES, hop) * hann  # [B, M, 1024]
+    magnitude = torch.fft.rfft(columns).abs()  # [B, M, 513]
+    energies = magnitude @ filters.t()  # [B, M, 80]
+    return (energies.clamp(min=_FLOOR).log() - _LOG_MEAN) / _LOG_SCALE
 
 
 def frame_window(waveform: Tensor, frame: int) -> Tensor:

@@ -38,6 +38,7 @@ from training.export import load_run
 from training.networks import TrainNetworks
 from training.reconstruct import raw_style_values
 from training.sampler import audio_window
+from training.synthetic_voice import grid_sentence, synthetic_mels
 
 EMA_DECAY = 0.998
 _CHUNK = 256
@@ -60,6 +61,8 @@ class DistilOptions:
     batch_size: int = 96
     lr: float = 1.5e-3
     """Highest learning rate; it falls along a cosine."""
+    synthetic_voices: int = 0
+    """Synthetic voices per clip that say its sentence in step with it (`training.synthetic_voice`)."""
     max_steps: int = 0
     """Stop after so many steps even if there is time left; 0: never."""
 
@@ -81,10 +84,13 @@ def train_audio(options: DistilOptions, *, log: Callable[[str], None] = print) -
 
     Raises:
         WeightsError: `run` holds no finished checkpoint, or has no style to learn from.
-        ValueError: no clip with sound, or `out` is the run itself.
+        ValueError: no clip with sound, `out` is the run itself, or synthetic voices are wanted and espeak-ng or the
+            sentences are missing.
     """
     if options.out.resolve() == options.run.resolve():
         raise ValueError(f"--out {options.out} is the run itself; give another folder")
+    if options.synthetic_voices < 0:
+        raise ValueError("--synthetic-voices must be 0 or more")
     if options.minutes <= 0 or options.batch_size < 1 or options.lr <= 0:
         raise ValueError("--minutes, --batch-size and --lr must be above 0")
     config, networks, _ = load_run(options.run)
@@ -96,12 +102,17 @@ def train_audio(options: DistilOptions, *, log: Callable[[str], None] = print) -
     train_records, val_records = split_records(with_sound, config.data.train_split, config.data.val_split)
     if not val_records:
         raise ValueError(f"{options.data} holds too few clips with sound to hold any out: prepare more of them")
+    if options.synthetic_voices and not any(grid_sentence(r.name) for r in train_records):
+        raise ValueError(
+            f"--synthetic-voices: no clip of {options.data} is named as GRID names its sentences (bbaf2n); use 0"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     sounds = options.out / "mels.npy"
     try:
-        log(f"reading {len(train_records)} clips in {1 + config.audio.voices} voices")
-        lessons = make_lessons(networks, config, options.data, train_records, config.audio.voices, sounds)
-        held_out = make_lessons(networks, config, options.data, val_records, 0, None)
+        changed, synthetic = config.audio.voices, options.synthetic_voices
+        log(f"reading {len(train_records)} clips in {1 + changed + synthetic} voices")
+        lessons = make_lessons(networks, config, options.data, train_records, changed, synthetic, sounds)
+        held_out = make_lessons(networks, config, options.data, val_records, 0, min(synthetic, 1), None)
         teacher = networks.faces.audio_encoder
         log(f"sound explains {explained(teacher, held_out):.1%} of the mouth's latents on held-out clips before")
         student = teach(teacher, lessons, held_out, config, options, log)
@@ -122,17 +133,19 @@ def make_lessons(
     config: TrainConfig,
     folder: Path,
     records: Sequence[ClipRecord],
-    num_voices: int,
+    num_changed: int,
+    num_synthetic: int,
     file: Path | None,
 ) -> Lessons:
     """Spectrograms and teacher's latents of every frame.
 
     Args:
-        num_voices: changed voices per clip besides its own.
+        num_changed: changed voices per clip besides its own.
+        num_synthetic: synthetic voices after those; a clip whose sentence is not known gets its own voice again.
         file: where to keep the spectrograms (0.2 GB for ten minutes and voice); None: in memory.
     """
     total = sum(r.num_frames for r in records)
-    shape = (1 + num_voices, total, MEL_BINS, WINDOW_COLUMNS)
+    shape = (1 + num_changed + num_synthetic, total, MEL_BINS, WINDOW_COLUMNS)
     mels: NDArray[np.float16] = (
         np.empty(shape, np.float16)
         if file is None
@@ -143,11 +156,19 @@ def make_lessons(
     for index, record in enumerate(records):
         clip = read_clip(folder, record)
         end = start + len(clip.frames)
-        for voice in range(1 + num_voices):
+        for voice in range(1 + num_changed):
             samples = clip_voice(config.audio, config.train.seed, index, voice, clip.samples)
             windows = np.stack([audio_window(samples, t) for t in range(len(clip.frames))]).astype(np.float32) / 32768
             with torch.inference_mode():
                 mels[voice, start:end] = networks.faces.audio_encoder.mel(torch.from_numpy(windows))[:, 0].numpy()
+        sentence = grid_sentence(record.name)
+        for voice in range(1 + num_changed, len(mels)):
+            rng = np.random.default_rng([config.train.seed, index, voice])
+            mels[voice, start:end] = (
+                mels[0, start:end]
+                if sentence is None
+                else synthetic_mels(clip.samples, sentence, config.audio, rng, len(clip.frames))
+            )
         values.append((raw_style_values(networks, clip) / steps).round() * steps)
         start = end
     lips = torch.cat(values)
@@ -170,9 +191,9 @@ def d_lips(decoder: StyleDecoder, lips: Tensor) -> Tensor:
     return d
 
 
-def explained(encoder: AudioEncoder, lessons: Lessons) -> float:
-    """Share of the target's variance that E_audio gets from the clips' own voices: 1 is all."""
-    return share(heard(encoder, lessons.mels[0]) - lessons.target, lessons.target)
+def explained(encoder: AudioEncoder, lessons: Lessons, voice: int = 0) -> float:
+    """Share of the target's variance that E_audio gets from a voice, 0 for the clips' own: 1 is all."""
+    return share(heard(encoder, lessons.mels[voice]) - lessons.target, lessons.target)
 
 
 def share(error: Tensor, target: Tensor) -> float:
@@ -205,7 +226,9 @@ def teach(
             break
         if elapsed - said > 60:
             said = elapsed
-            log(f"step {step}  {progress:.0%}  held-out clips: {explained(average, held_out):.1%} explained by sound")
+            foreign = f", {explained(average, held_out, 1):.1%} by synthetic voices" if len(held_out.mels) > 1 else ""
+            said_by = f"{explained(average, held_out):.1%} explained by sound{foreign}"
+            log(f"step {step}  {progress:.0%}  held-out clips: {said_by}")
         for group in optimizer.param_groups:
             group["lr"] = options.lr * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress))
         frames = rng.integers(0, num_frames, options.batch_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from training.audio_distil import (
     teach,
     train_audio,
 )
-from training.clip_format import read_clip, read_manifest, write_manifest
+from training.clip_format import read_clip, read_manifest, write_clip, write_manifest
 from training.config import TrainConfig
 from training.distributed import World
 from training.export import ExportOptions, export_run, load_run
@@ -50,7 +51,7 @@ def options(run: Path, data: Path, out: Path, **changes: float) -> DistilOptions
 def test_lessons_are_what_the_run_says(run_folder: Path, prepared: Path) -> None:
     config, networks, _ = load_run(run_folder)
     records = [r for r in read_manifest(prepared) if r.has_sound][:2]
-    lessons = make_lessons(networks, config, prepared, records, 2, None)
+    lessons = make_lessons(networks, config, prepared, records, 2, 0, None)
     num_frames = sum(r.num_frames for r in records)
     assert lessons.mels.shape == (3, num_frames, 80, 29)
     assert not np.array_equal(lessons.mels[0], lessons.mels[1])
@@ -64,7 +65,7 @@ def known_lessons(run_folder: Path, prepared: Path) -> tuple[TrainConfig, Lesson
     """A target that is the loudness: any encoder can learn it from the sound."""
     config, networks, _ = load_run(run_folder)
     records = [r for r in read_manifest(prepared) if r.has_sound]
-    lessons = make_lessons(networks, config, prepared, records, 1, None)
+    lessons = make_lessons(networks, config, prepared, records, 1, 0, None)
     loudness = torch.from_numpy(lessons.mels[0].astype(np.float32)).mean(dim=(1, 2))
     direction = torch.linspace(-1, 1, lessons.target.shape[1])
     return config, Lessons(lessons.mels, lessons.lips, loudness[:, None] * direction)
@@ -137,7 +138,7 @@ def pairs(a: torch.nn.Module, b: torch.nn.Module) -> list[tuple[torch.Tensor, to
 def test_clips_are_read_as_training_reads_them(run_folder: Path, prepared: Path) -> None:
     config, networks, _ = load_run(run_folder)
     record = next(r for r in read_manifest(prepared) if r.has_sound)
-    lessons = make_lessons(networks, config, prepared, [record], 0, None)
+    lessons = make_lessons(networks, config, prepared, [record], 0, 0, None)
     steps = networks.quantiser.steps
     expected = (raw_style_values(networks, read_clip(prepared, record)) / steps).round() * steps
     torch.testing.assert_close(lessons.lips[:, 12:], expected[:, 12:])
@@ -150,6 +151,24 @@ def test_what_cannot_be_taught_is_said(run_folder: Path, prepared: Path, tmp_pat
         train_audio(options(run_folder, prepared, tmp_path / "out", minutes=0.0))
     with pytest.raises(WeightsError, match="holds no finished checkpoint"):
         train_audio(options(tmp_path / "nothing", prepared, tmp_path / "out"))
+
+
+def test_synthetic_voices_are_lessons_of_their_own(run_folder: Path, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no clip of .* is named as GRID names its sentences"):
+        train_audio(options(run_folder, prepared, tmp_path / "out", synthetic_voices=1))
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("needs espeak-ng")
+    config, networks, _ = load_run(run_folder)
+    record = next(r for r in read_manifest(prepared) if r.has_sound)
+    folder = tmp_path / "named"
+    folder.mkdir()
+    named = dataclasses.replace(record, name="bbaf2n")
+    write_clip(folder, named, read_clip(prepared, record), np.ones(record.num_frames, bool))
+    known = make_lessons(networks, config, folder, [named], 1, 1, None)
+    assert len(known.mels) == 3
+    assert np.abs(known.mels[2] - known.mels[0]).mean() > 0.1
+    unknown = make_lessons(networks, config, prepared, [record], 1, 1, None)
+    np.testing.assert_array_equal(unknown.mels[2], unknown.mels[0])
 
 
 def test_too_little_sound_is_said(run_folder: Path, prepared: Path, tmp_path: Path) -> None:
