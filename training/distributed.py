@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 # Its functions have the group as default argument. Optimisers import it on first use: after init_process_group those
-# defaults would keep the group, and its threads would run on into the end of the interpreter and abort it.
+# defaults would keep the group, and its threads would run on into the end of the interpreter, where they can abort it.
 import torch.distributed.nn
 from torch import Tensor, nn
 

@@ -37,6 +37,8 @@ def synthesise(text: str, sample_rate_hz: int, *, voice: str, options: Sequence[
             result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         except FileNotFoundError as error:
             raise NoSynthesiserError("espeak-ng is not installed: apt-get install espeak-ng") from error
+        except subprocess.TimeoutExpired as error:
+            raise NoSynthesiserError(f"espeak-ng did not end within {_TIMEOUT_S:.0f} s on {text!r}") from error
         if result.returncode or not file.exists():
             raise NoSynthesiserError(f"espeak-ng failed with voice {voice} on {text!r}: {result.stderr.strip()}")
         with wave.open(str(file)) as reader:
