@@ -134,7 +134,7 @@ def captured_call(
 
 
 def rtcp_before_goodbye(datagrams: list[CapturedDatagram], sender: str) -> int:
-    """Bytes of one end's RTCP before the first goodbye of either end (the type stands in the clear, RFC 3711 section 3.4).
+    """Bytes of one end's RTCP before the first goodbye of either end (types are not encrypted, RFC 3711 section 3.4).
 
     Both close at the same time: what is sent from then on, a goodbye above all, may find the other's socket closed.
     """
