@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from protocol.errors import ProtocolError
-from protocol.identity_file import IdentityFile, NumberFormat, sign_identity
+from protocol.identity_file import MAX_NAME_BYTES, IdentityFile, NumberFormat, sign_identity
 from protocol.identity_key import OwnerKey
 from protocol.interfaces import Clock
 from receiver.audio_device_sink import AudioDeviceSink
@@ -36,9 +36,10 @@ from sender.sources import AudioSource
 from sender.style_sources import NoStyle, ReferenceStyle, StyleSource
 from talkface.errors import UserError
 from talkface.options import SinkOptions, SourceOptions, StyleChoice
+from talkface.portrait import is_picture, portrait_identity
 from talkface_core.errors import CoreError
-from talkface_core.face_model import TalkfaceModel, default_weights_folder, load_face_model
-from talkface_core.interfaces import STYLE_VALUES, FaceIdentity
+from talkface_core.face_model import TalkfaceModel, load_face_model, weights_folder
+from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
 from talkface_core.style_track import StyleTrack
 from talkface_core.weights import STYLE_TRACK_NAME
 
@@ -68,13 +69,17 @@ def load_model(weights: str) -> TalkfaceModel:
 
 
 def load_identity(identity: str, model: TalkfaceModel) -> IdentityFile:
-    """The identity file to send.
+    """The identity file to send: the weights' own, a file, or made from a picture.
 
     Raises:
-        UserError: it cannot be read, or belongs to other weights.
+        UserError: it cannot be read, shows no face, or belongs to other weights.
     """
     if identity == "default":
         return default_identity_file(model)
+    if is_picture(identity):
+        face = portrait_identity(model, Path(identity))
+        name = Path(identity).stem.encode(errors="ignore")[:MAX_NAME_BYTES].decode(errors="ignore")
+        return _identity_file(face, OwnerKey.generate(), name, model.info)
     try:
         file = IdentityFile.from_bytes(Path(identity).read_bytes())
         identity_for_model(file, model.info)
@@ -90,12 +95,17 @@ def default_identity_file(model: TalkfaceModel) -> IdentityFile:
 
     Its key follows from the weights: anyone can make this file, and nobody claims to own that face.
     """
-    face, info = model.default_identity(), model.info
+    info = model.info
     seed = hashlib.sha256(b"talkface default identity " + info.weights_sha256.encode()).digest()
+    key = OwnerKey(Ed25519PrivateKey.from_private_bytes(seed))
+    return _identity_file(model.default_identity(), key, f"{info.name} default", info)
+
+
+def _identity_file(face: FaceIdentity, key: OwnerKey, name: str, info: FaceModelInfo) -> IdentityFile:
     offsets = face.layer_offsets
     return sign_identity(
-        OwnerKey(Ed25519PrivateKey.from_private_bytes(seed)),
-        name=f"{info.name} default",
+        key,
+        name=name,
         weights_sha256=info.weights_sha256,
         latent_dim=info.latent_dim,
         number_format=NumberFormat.FLOAT16,
@@ -118,7 +128,7 @@ def own_style_track(weights: str) -> StyleTrack | None:
     """
     if weights == "tiny":
         return tiny_style_track()
-    folder = default_weights_folder() if weights == "default" else Path(weights)
+    folder = weights_folder(weights)
     path = (folder if folder.is_dir() else folder.parent) / STYLE_TRACK_NAME
     return load_style_track(path, "--weights") if path.exists() else None
 

@@ -142,11 +142,11 @@ def _read_directions(
 ) -> dict[Semantic, Tensor]:
     """From the given file, else from the weights folder."""
     from talkface_core.directions import load_directions
-    from talkface_core.face_model import default_weights_folder
+    from talkface_core.face_model import weights_folder
     from talkface_core.weights import DIRECTIONS_NAME
 
     if path is None and generator is None and weights != "tiny":
-        folder = default_weights_folder() if weights == "default" else Path(weights)
+        folder = weights_folder(weights)
         beside = (folder if folder.is_dir() else folder.parent) / DIRECTIONS_NAME
         path = beside if beside.exists() else None
     if path is None:
@@ -245,16 +245,12 @@ def read_clip(video: Path) -> Clip:
 
 def _invert(face: EditableFace, portrait: Path, vgg16: Path | None, config: InversionConfig) -> FaceIdentity:
     from talkface.face_edit import invert_portrait
-    from talkface_core.tracking import FaceTracker
+    from talkface.portrait import find_portrait, read_picture
 
-    picture = _read_picture(portrait)
-    seen = FaceTracker().update(picture)
-    if seen is None:
-        raise UserError(
-            f"{portrait} shows no face", "choose a picture in which the face is large and turned to the camera"
-        )
+    picture = read_picture(portrait)
+    points = find_portrait(portrait, picture).astype(np.float64)
     with _progress() as step:
-        found = invert_portrait(face, picture, seen.points.astype(np.float64), _features(vgg16), config, step)
+        found = invert_portrait(face, picture, points, _features(vgg16), config, step)
     typer.echo(f"portrait: {found.psnr_db:.1f} dB after step {found.best_step}", err=True)
     return found.identity
 
@@ -288,17 +284,6 @@ def _write(
     finally:
         sink.close()
     typer.echo(f"{film}: {len(frames) / FRAME_RATE} s")
-
-
-def _read_picture(path: Path) -> Picture:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            picture: Picture = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).copy()
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise UserError(f"{path} is not a picture that can be read ({error})") from error
-    return picture
 
 
 def _write_png(path: Path, picture: Picture) -> None:

@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     data: Annotated[Path, typer.Option(help="Prepared folder; its val clips where it has such, else all.")],
     weights: Annotated[str, typer.Option(help="Face model: 'default', 'tiny' (random) or a path.")] = "default",
-    identity: Annotated[str, typer.Option(help="Whose face: 'default' or an identity file.")] = "default",
+    identity: Annotated[
+        str,
+        typer.Option(help="Whose face: 'default', an identity file, or 'own': of each clip's first frame, by E_image."),
+    ] = "default",
     through_wire: Annotated[
         str | None, typer.Option(help="Preset: sound passes through Opus and style through its codec.")
     ] = None,
@@ -63,6 +66,7 @@ def evaluate(
         modes=tuple(Mode(m) for m in mode) if mode else EvaluateOptions(data=data).modes,
         wire=wire,
         max_clips=max_clips,
+        own_faces=identity == "own",
         runtime=runtime,
         inception=inception,
         syncnet=syncnet,
@@ -71,7 +75,7 @@ def evaluate(
     try:
         model = load_face_model(weights)
         face = None
-        if identity != "default":
+        if identity not in ("default", "own"):
             face = identity_for_model(IdentityFile.from_bytes(Path(identity).read_bytes()), model.info)
         result = run_evaluation(model, face, options, log=lambda text: typer.echo(text, err=True))
         if report is not None:

@@ -18,9 +18,13 @@ PRESET_HELP = (
     + "."
 )
 
-Weights = Annotated[str, typer.Option(help="Face model: 'default', 'tiny' (random, for tests) or a path.")]
+Weights = Annotated[
+    str, typer.Option(help="Face model: 'default', 'general' (any face), 'tiny' (random, for tests) or a path.")
+]
 Runtime = Annotated[RuntimeChoice, typer.Option(help="What draws the frames; 'auto' takes the fastest there is.")]
-Identity = Annotated[str, typer.Option(help="Whose face: 'default' or an identity file.")]
+Identity = Annotated[
+    str, typer.Option(help="Whose face: 'default', an identity file, or a picture (--weights general).")
+]
 Style = Annotated[
     StyleChoice,
     typer.Option(

@@ -24,7 +24,10 @@ def train(
         Path | None, typer.Option(help="Prepared folder or its shards; raw video is prepared first.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; the same command goes on with it.")] = None,
-    init: Annotated[Path | None, typer.Option(help="Run of an earlier stage to start from.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Start from an earlier run, from a weights folder, or from 'default' or 'general'."),
+    ] = None,
     ablate: Annotated[str | None, typer.Option(help="Leave out 'lipsync' or 'videoref' (Table II).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print config and networks, train nothing.")] = False,

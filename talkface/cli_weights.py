@@ -37,12 +37,13 @@ def list_weights(folder: Folder = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from talkface_core.face_model import default_weights_folder
+    from talkface_core.face_model import shipped_weights_folder
 
     folder = folder or weights_cache_folder()
     table = Table("weights", "here", "size", "for", "licence", box=None, padding=(0, 2, 0, 0))
-    shipped = default_weights_folder() / "config.json"
-    table.add_row("default", _mark(shipped.exists()), "", "the face model that ships", "Apache-2.0")
+    for name, purpose in (("default", "the face of calls"), ("general", "the start for other faces")):
+        there = (shipped_weights_folder(name) / "config.json").exists()
+        table.add_row(name, _mark(there), "", purpose, "Apache-2.0")
     for weights in THIRD_PARTY.values():
         path = folder / weights.file_name
         size = f"{weights.num_bytes / 1e6:.0f} MB"
@@ -60,11 +61,11 @@ def verify_weights(
     folder: Folder = None,
 ) -> None:
     """Check weights against their SHA-256, face models by loading them; exits with 1 on the first that is wrong."""
-    from talkface_core.face_model import default_weights_folder
+    from talkface_core.face_model import SHIPPED_WEIGHTS, shipped_weights_folder
 
     folder = folder or weights_cache_folder()
     if not names:
-        names = ["default"] if (default_weights_folder() / "config.json").exists() else []
+        names = [n for n in SHIPPED_WEIGHTS if (shipped_weights_folder(n) / "config.json").exists()]
         names += [w.name for w in THIRD_PARTY.values() if (folder / w.file_name).exists()]
         if not names:
             typer.echo("there are no weights here to verify")

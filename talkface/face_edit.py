@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from talkface_core.alignment import CropSquare, cut_tensor, ffhq_square, pixels_to_tensor
+from talkface_core.alignment import CropSquare, cut_tensor, ffhq_square, pixels_to_tensor, tensor_to_pixels
 from talkface_core.directions import FramePair, Semantic, average_direction, edit, find_pairs
 from talkface_core.face_model import TalkfaceModel
 from talkface_core.face_networks import picture_to_uint8
@@ -70,6 +70,10 @@ class EditableFace(Protocol):
         """The crop of a face that the generator was trained on, from points [68, 2]."""
         ...
 
+    def guess(self, crop: Picture) -> FaceIdentity:
+        """Where inversion of a crop begins."""
+        ...
+
     def draw(self, identity: FaceIdentity) -> Picture:
         """The face of an identity, silent and at rest."""
         ...
@@ -92,6 +96,9 @@ class ModelFace:
     def crop_of(self, points: NDArray[np.float64]) -> CropSquare:
         return CropSquare.upright(*face_crop(points.astype(np.float32)))
 
+    def guess(self, crop: Picture) -> FaceIdentity:
+        return self.start if self.model.weights.image_encoder is None else self.model.encode_portrait(crop)
+
     def draw(self, identity: FaceIdentity) -> Picture:
         config = self.generator.config
         base = np.broadcast_to(identity.z, (config.num_layers, config.latent_dim)).astype(np.float32)
@@ -112,6 +119,9 @@ class GeneratorFace:
 
     def crop_of(self, points: NDArray[np.float64]) -> CropSquare:
         return ffhq_square(points)
+
+    def guess(self, crop: Picture) -> FaceIdentity:
+        return self.start
 
     @torch.inference_mode()
     def draw(self, identity: FaceIdentity) -> Picture:
@@ -226,13 +236,13 @@ def invert_portrait(
 ) -> Inversion:
     """The identity of the face in a picture (paper III.D)."""
     size = face.generator.config.resolution_px
-    crop = cut_tensor(pixels_to_tensor(picture), face.crop_of(points), size) / 127.5 - 1
+    pixels = cut_tensor(pixels_to_tensor(picture), face.crop_of(points), size)
     return invert(
         face.generator,
-        crop[0],
+        pixels[0] / 127.5 - 1,
         features,
         config,
-        start=torch.from_numpy(face.start.z),
+        start=torch.from_numpy(face.guess(tensor_to_pixels(pixels)).z),
         moving=face.moving,
         progress=lambda done, total, _: step("inverting the portrait", done, total),
     )

@@ -1,7 +1,7 @@
 """The face model that enters a call: everything behind `talkface_core.interfaces.FaceModel`.
 
-`load_face_model` takes "default" (the weights that ship), "tiny" (64 px, seeded random weights, the same code: for
-tests and for trying a call), or the path of a weights folder.
+`load_face_model` takes "default" (the weights of calls), "general" (the start for other faces), "tiny" (64 px, seeded
+random weights, the same code: for tests and for trying a call), or the path of a weights folder.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from talkface_core.style_codec import StyleCodecDecoder, StyleCodecEncoder
 from talkface_core.style_input import SquareCrop
 from talkface_core.style_session import CentredFace, FaceFollower, StyleEncoderSession
 from talkface_core.tracking import FaceTracker
-from talkface_core.weights import CODE_VERSION, FaceWeights, load_face_weights
+from talkface_core.weights import CODE_VERSION, CONFIG_NAME, FaceWeights, load_face_weights
 
 FRAME_RATE = Fraction(25)
+SHIPPED_WEIGHTS = ("default", "general")
+"""One person's face, which calls use; and the start for any face."""
 TINY_CONFIG = GeneratorConfig(resolution_px=64, channel_base=2048, channel_max=32, mapping_layers=2)
 TINY_SEED = 1
 _WARM_UP_FRAMES = 3
@@ -115,6 +117,28 @@ class TalkfaceModel:
             return self.weights.identity
         return FaceIdentity(self.weights.networks.generator.mapping.mean_latent.numpy().copy())
 
+    @torch.inference_mode()
+    def encode_portrait(self, picture: NDArray[np.uint8]) -> FaceIdentity:
+        """E_image as one pass: the identity of the face in a picture.
+
+        Args:
+            picture: [R, R, 3] uint8 RGB, R = info.resolution_px, cut as `face_crop` says.
+
+        Raises:
+            ValueError: another shape or dtype.
+            WeightsError: these weights were trained on one person and hold no image encoder.
+        """
+        side = self.info.resolution_px
+        if picture.shape != (side, side, 3) or picture.dtype != np.uint8:
+            raise ValueError(f"a portrait must be [{side}, {side}, 3] uint8, not {list(picture.shape)} {picture.dtype}")
+        if self.weights.image_encoder is None:
+            raise WeightsError(
+                f"weights {self.info.name!r} know one face and have no image encoder; use weights trained on many "
+                "people, such as 'general'"
+            )
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        return FaceIdentity(self.weights.image_encoder(pixels)[0].numpy().copy())
+
     def style_encoder(
         self, follower: FaceFollower | None = None, *, crop: SquareCrop | None = None
     ) -> StyleEncoderSession:
@@ -142,9 +166,9 @@ class TalkfaceModel:
         return Renderer(networks, identity, self._runtimes[runtime])
 
 
-def default_weights_folder() -> Path:
-    """Where the shipped weights lie inside the package."""
-    return Path(str(resources.files("talkface_core"))) / "weights_default"
+def shipped_weights_folder(name: str = "default") -> Path:
+    """Where the weights that ship under a name of `SHIPPED_WEIGHTS` lie inside the package."""
+    return Path(str(resources.files("talkface_core"))) / f"weights_{name}"
 
 
 def tiny_face_model() -> TalkfaceModel:
@@ -159,7 +183,7 @@ def load_face_model(name_or_path: str | Path) -> TalkfaceModel:
     """A face model by name or path.
 
     Args:
-        name_or_path: "default", "tiny", or a weights folder or its config.json.
+        name_or_path: "default", "general", "tiny", or a weights folder or its config.json.
 
     Raises:
         WeightsError: missing or damaged; the message names the file and the fix.
@@ -167,9 +191,20 @@ def load_face_model(name_or_path: str | Path) -> TalkfaceModel:
     """
     if str(name_or_path) == "tiny":
         return tiny_face_model()
-    if str(name_or_path) != "default":
-        return TalkfaceModel(load_face_weights(Path(name_or_path)))
-    folder = default_weights_folder()
-    if not (folder / "config.json").exists():
-        raise WeightsError("this copy of talkface holds no default weights; give a weights folder, or use 'tiny'")
-    return TalkfaceModel(load_face_weights(folder))
+    return TalkfaceModel(load_face_weights(weights_folder(name_or_path)))
+
+
+def weights_folder(name_or_path: str | Path) -> Path:
+    """The folder (or config.json) of weights by name or path.
+
+    Raises:
+        WeightsError: this copy of the package lacks the weights of that name.
+    """
+    if str(name_or_path) not in SHIPPED_WEIGHTS:
+        return Path(name_or_path)
+    folder = shipped_weights_folder(str(name_or_path))
+    if not (folder / CONFIG_NAME).exists():
+        raise WeightsError(
+            f"this copy of talkface holds no {name_or_path} weights; give a weights folder, or use 'tiny'"
+        )
+    return folder

@@ -23,11 +23,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.face_networks import FaceNetworks
 from talkface_core.generator import GeneratorConfig
+from talkface_core.image_encoder import ImageEncoder
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.style_tables import StyleTables, default_style_tables
 
@@ -45,6 +46,7 @@ MAX_SHARD_BYTES = 1 << 30
 MAX_SHARDS = 64
 _IDENTITY_Z = "identity.z"
 _IDENTITY_OFFSETS = "identity.layer_offsets"
+_IMAGE_ENCODER = "image_encoder."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class FaceWeights:
     tables: StyleTables = field(default_factory=default_style_tables)
     identity: FaceIdentity | None = None
     """The face that comes with the weights."""
+    image_encoder: ImageEncoder | None = None
+    """E_image as one pass, where the weights were trained on many people."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Licence, data, command: what the model card says in short."""
     sha256: str = ""
@@ -80,6 +84,9 @@ def save_face_weights(folder: Path, weights: FaceWeights, *, half: bool = True, 
         tensors[_IDENTITY_Z] = torch.from_numpy(weights.identity.z).float()
         if weights.identity.layer_offsets is not None:
             tensors[_IDENTITY_OFFSETS] = torch.from_numpy(weights.identity.layer_offsets).float()
+    if weights.image_encoder is not None:
+        own = weights.image_encoder.state_dict()
+        tensors |= {f"{_IMAGE_ENCODER}{k}": _stored(v, dtype) for k, v in own.items()}
     shards = []
     for part in _split(tensors, shard_bytes or DEFAULT_SHARD_BYTES):
         content = save_tensors(part)
@@ -128,6 +135,7 @@ def load_face_weights(path: Path) -> FaceWeights:
     for shard in config["shards"]:
         tensors |= read_shard(config_path.parent, shard)
     identity = _take_identity(tensors, generator, config_path)
+    image_encoder = _take_image_encoder(tensors, generator, config_path)
     networks = FaceNetworks(generator)
     _fill(networks, tensors, config_path)
     return FaceWeights(
@@ -135,6 +143,7 @@ def load_face_weights(path: Path) -> FaceWeights:
         networks=networks.eval().requires_grad_(False),
         tables=tables,
         identity=identity,
+        image_encoder=image_encoder,
         notes=config["notes"],
         sha256=_digest(config),
     )
@@ -241,12 +250,21 @@ def _take_identity(tensors: dict[str, Tensor], config: GeneratorConfig, path: Pa
     return FaceIdentity(_as_array(z), None if offsets is None else _as_array(offsets))
 
 
+def _take_image_encoder(tensors: dict[str, Tensor], config: GeneratorConfig, path: Path) -> ImageEncoder | None:
+    own = {n: tensors.pop(n) for n in list(tensors) if n.startswith(_IMAGE_ENCODER)}
+    if not own:
+        return None
+    encoder = ImageEncoder(config.latent_dim)
+    _fill(encoder, {n.removeprefix(_IMAGE_ENCODER): t for n, t in own.items()}, path)
+    return encoder.eval().requires_grad_(False)
+
+
 def _as_array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
     return tensor.float().numpy()
 
 
-def _fill(networks: FaceNetworks, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy tensors into the networks; names and shapes must match exactly, values must be finite."""
+def _fill(networks: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy tensors into networks; names and shapes must match exactly, values must be finite."""
     own = networks.state_dict()
     if missing := sorted(set(own) - set(tensors)):
         raise CheckpointMismatchError(f"{path}: tensors", f"{len(own)} of them", f"none named {missing[0]!r}")

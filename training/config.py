@@ -282,6 +282,8 @@ class DataSection:
     """Clips of this split are trained on."""
     val_split: str = "val"
     """Clips of this split are validated on; when none has it, the last tenth of the others by name."""
+    shares: tuple[str, ...] = ()
+    """Shares of the samples that persons get, such as ("grid_s1:0.2",); all others divide the rest by their clips."""
     flip: bool = False
     """Mirror half of the clips left to right."""
     cache_gb: float = 4.0
@@ -294,7 +296,24 @@ class DataSection:
     def __post_init__(self) -> None:
         _require(self.cache_gb >= 0, "data.cache_gb", "must be 0 or more")
         _require(self.max_clips >= 0, "data.max_clips", "must be 0 or more")
+        _require(sum(self.person_shares().values()) <= 1, "data.shares", "add up to more than 1")
         _require(self.prefetch >= 0, "data.prefetch", "must be 0 or more")
+
+    def person_shares(self) -> dict[str, float]:
+        """`shares` by person.
+
+        Raises:
+            ValueError: a share is not PERSON:SHARE with a share of 0 to 1.
+        """
+        found: dict[str, float] = {}
+        for text in self.shares:
+            person, _, share = text.rpartition(":")
+            try:
+                found[person] = float(share)
+            except ValueError:
+                found[person] = -1.0
+            _require(bool(person) and 0 <= found[person] <= 1, "data.shares", f"{text!r} is not PERSON:SHARE, 0 to 1")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,7 @@ from talkface_core.metrics.inception import load_fid_features
 from talkface_core.metrics.lip_sync_error import load_lip_sync_scorer
 from talkface_core.metrics.own_features import OwnFeatureScores
 from training.clip_format import Clip, ClipRecord, read_clip, read_manifest
+from training.clip_store import resize_frames
 from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip, listen_to, look_at, measure_clip
 from training.evaluate_pictures import write_contact_sheet, write_side_by_side
 from training.through_wire import WireSettings
@@ -41,6 +42,8 @@ class EvaluateOptions:
     wire: WireSettings | None = None
     max_clips: int = 0
     """0: all."""
+    own_faces: bool = False
+    """Give every clip the face of its own first frame, by E_image, instead of one identity."""
     runtime: str = "auto"
     inception: Path | None = None
     syncnet: Path | None = None
@@ -60,7 +63,7 @@ def evaluate(
     """Draw and measure every clip in every mode.
 
     Args:
-        identity: whose face; None: the model's own.
+        identity: whose face; None: the model's own, or with `options.own_faces` each clip's.
         landmarks: measuring network; the shipped one when None.
 
     Returns:
@@ -68,6 +71,7 @@ def evaluate(
 
     Raises:
         ValueError: no clip to measure, or weights given by path are wrong.
+        WeightsError: own faces are asked for and the model has no image encoder.
     """
     records = choose_records(read_manifest(options.data), options.split, options.max_clips)
     network = (landmarks or load_landmark_net()).eval()
@@ -83,6 +87,7 @@ def evaluate(
         "weights": {"name": model.info.name, "sha256": model.info.weights_sha256, "code": model.info.code_version},
         "resolution_px": model.info.resolution_px,
         "runtime": renderer.runtime,
+        "identity": "own" if options.own_faces else "one",
         "through_wire": None if wire is None else {**asdict(wire), "style_hz": float(wire.style_hz)},
         "landmarks": "talkface landmark network, pixels of a 256 px crop, mean points of both sets laid on one another",
         "num_clips": len(records),
@@ -98,6 +103,9 @@ def evaluate(
     began = time.monotonic()
     for number, record in enumerate(records, 1):
         seen = look_at(model, read_clip(options.data, record), judges)
+        if options.own_faces:
+            first = resize_frames(seen.clip.frames[:1], model.info.resolution_px)[0]
+            renderer = model.renderer(model.encode_portrait(first), runtime=options.runtime)
         if number - 1 in shown:
             truth.append(seen.clip)
         for mode in options.modes:

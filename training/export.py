@@ -5,6 +5,7 @@ Style values are divided by their deviation on the training clips, so that the w
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from talkface_core.errors import WeightsError
+from talkface_core.face_networks import FaceNetworks
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.style_quantiser import STEP_DENOMINATOR
 from talkface_core.style_tables import fit_style_tables
@@ -29,6 +31,7 @@ from training.reconstruct import raw_style_values
 from training.state import fill_module
 from training.style_reel import chain_tracks
 
+MAPPING = "generator.mapping."
 MIN_FRAMES = 28
 """Shorter clips say too little about how style moves from block to block."""
 STYLE_HZ = Fraction(25, 3)
@@ -109,11 +112,29 @@ def export_run(options: ExportOptions) -> str:
     )
     identity = _identity(networks, persons.index(person), clips[0])
     weights = FaceWeights(
-        name=options.name, networks=networks.faces, tables=tables, identity=identity, notes=dict(options.notes)
+        name=options.name,
+        networks=_without_mapping(networks.faces),
+        tables=tables,
+        identity=identity,
+        image_encoder=networks.identities.encoder,
+        notes=dict(options.notes),
     )
     digest = save_face_weights(options.out, weights)
     StyleTrack(chain_tracks(sigma_tracks), Fraction(25)).save(options.out / STYLE_TRACK_NAME)
     return digest
+
+
+def _without_mapping(faces: FaceNetworks) -> FaceNetworks:
+    """The same networks with the smallest mapping network there is.
+
+    m goes straight to G: no recipe trains or uses the mapping from StyleGAN's random z, 4 MB in eight layers.
+    """
+    small = FaceNetworks(dataclasses.replace(faces.config, mapping_layers=1))
+    kept = {n: t for n, t in faces.state_dict().items() if not n.startswith(MAPPING)}
+    mean_latent = faces.generator.mapping.mean_latent
+    fill_module(small, {**small.state_dict(), **kept}, "export")
+    small.generator.mapping.mean_latent.copy_(mean_latent)
+    return small.eval().requires_grad_(False)
 
 
 def at_rate(track: NDArray[np.float32]) -> NDArray[np.float32]:

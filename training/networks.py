@@ -10,7 +10,6 @@ Shapes: B clips, T drawn frames, W = context + T, D latent dimension, L generato
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 from talkface_core.discriminator import Discriminator, DiscriminatorConfig
 from talkface_core.face_networks import FaceNetworks
 from talkface_core.generator import GeneratorConfig, Window
+from talkface_core.image_encoder import ImageEncoder
 from talkface_core.interfaces import BASE_STYLE_VALUES, STYLE_VALUES
-from talkface_core.layers import EqualizedConv2d, EqualizedLinear
 from talkface_core.style_encoder import FACE_PX, MOUTH_PX
 from talkface_core.style_input import crop_mouth, hide_mouth
 from talkface_core.style_quantiser import StyleQuantiser
@@ -44,28 +43,12 @@ class Drawn:
     """[B, W, V] before the layers are dropped, quantiser noise included"""
 
 
-class IdentityEncoder(nn.Module):
-    """Feed-forward E_image (paper III.D's start): a reference frame to z. [B, 3, R, R] -> [B, D]."""
-
-    def __init__(self, latent_dim: int, channel_max: int = 128) -> None:
-        super().__init__()
-        widths = [min(16 * 2**i, channel_max) for i in range(6)]
-        self.stem = EqualizedConv2d(3, widths[0], 1)
-        self.blocks = nn.Sequential(*(EqualizedConv2d(a, b, 3, down=True) for a, b in pairwise(widths)))
-        self.out = EqualizedLinear(widths[-1] * 16, latent_dim)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        small = F.interpolate(pictures, size=(FACE_PX, FACE_PX), mode="area")
-        z: Tensor = self.out(self.blocks(self.stem(small)).flatten(1))
-        return z
-
-
 class Identities(nn.Module):
     """z and static per-layer offsets of each person; the encoder is shared by all."""
 
     def __init__(self, config: ModelConfig, num_persons: int, num_layers: int) -> None:
         super().__init__()
-        self.encoder = IdentityEncoder(config.latent_dim) if config.identity == "encoder" else None
+        self.encoder = ImageEncoder(config.latent_dim) if config.identity == "encoder" else None
         self.table = nn.Parameter(torch.zeros(num_persons, config.latent_dim)) if config.identity == "table" else None
         shape = (num_persons, num_layers, config.latent_dim)
         self.offsets = nn.Parameter(torch.zeros(shape)) if config.layer_offsets else None
@@ -124,13 +107,15 @@ class TrainNetworks(nn.Module):
         return [*self.filter_parameters(), *self.style_layer_parameters()]
 
     def filter_parameters(self) -> list[nn.Parameter]:
-        """G without its style layers: what draws."""
-        return [p for name, p in self.faces.generator.named_parameters() if ".affine." not in name]
+        """G without its style layers: what draws; and E_image's feed-forward network, equalised like them."""
+        encoder = [] if self.identities.encoder is None else list(self.identities.encoder.parameters())
+        return [*(p for name, p in self.faces.generator.named_parameters() if ".affine." not in name), *encoder]
 
     def style_layer_parameters(self) -> list[nn.Parameter]:
-        """What turns m into the scale of each channel, and the identities' part of m."""
+        """What turns m into the scale of each channel, and the identities' own part of m."""
         affine = [p for name, p in self.faces.generator.named_parameters() if ".affine." in name]
-        return [*affine, *self.identities.parameters()]
+        own = [p for p in (self.identities.table, self.identities.offsets) if p is not None]
+        return [*affine, *own]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """E_audio, E_style and its decoder, contrastive heads."""

@@ -159,6 +159,32 @@ def prior256() -> TrainConfig:
     )
 
 
+def prior256_light() -> TrainConfig:
+    """The start for any face where there is no GPU: all models on many people, from a one-person run (--init).
+
+    What moves and what is heard is known from that person already; stills teach what faces look like. At a quarter and
+    half of the resolution first: what a face is made of is coarse, and small pictures are cheap. Two hours by default.
+    """
+    base = person256_light()
+    return dataclasses.replace(
+        base,
+        recipe="prior256_light",
+        model=dataclasses.replace(base.model, identity="encoder", learned_noise=False),
+        loss=dataclasses.replace(base.loss, adversarial=0.0, feature_matching=0.0),
+        train=dataclasses.replace(
+            base.train,
+            minutes=120.0,
+            lr_audio=3e-5,
+            quarter_until=0.3,
+            small_until=0.6,
+            decay_from=0.6,
+            gan_from=1.0,
+        ),
+        style=dataclasses.replace(base.style, drop=0.4),
+        data=DataSection(flip=True),
+    )
+
+
 def joint256() -> TrainConfig:
     """Everything together for several people, from a `prior256` run (--init)."""
     base = person256()
@@ -227,6 +253,7 @@ def debug_cpu() -> TrainConfig:
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "paper": paper,
     "prior256": prior256,
+    "prior256_light": prior256_light,
     "joint256": joint256,
     "person256": person256,
     "person256_light": person256_light,

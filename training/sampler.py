@@ -91,6 +91,27 @@ def audio_window(samples: NDArray[np.int16], frame: int) -> NDArray[np.int16]:
     return window
 
 
+def clip_chances(source: ClipSource, shares: dict[str, float]) -> NDArray[np.float64] | None:
+    """Running sum of each clip's chance, [num_clips], the last one 1; None: all alike.
+
+    Raises:
+        ValueError: a person of `shares` has no clip, or nobody is left for the rest.
+    """
+    if not shares:
+        return None
+    people = [source.clip(i).person for i in range(source.num_clips)]
+    if absent := sorted(set(shares) - set(people)):
+        raise ValueError(f"data.shares: no clip shows {absent[0]!r}; there are {', '.join(source.persons)}")
+    rest = 1 - sum(shares.values())
+    num_others = sum(person not in shares for person in people)
+    if num_others == 0 and rest > 1e-9:
+        raise ValueError(f"data.shares: a share of {rest:.3g} is left and nobody to give it to")
+    chances = np.array([shares[p] / people.count(p) if p in shares else rest / num_others for p in people])
+    running: NDArray[np.float64] = np.cumsum(chances)
+    running[-1] = 1.0
+    return running
+
+
 class Sampler:
     """Draws the samples of this process.
 
@@ -112,6 +133,7 @@ class Sampler:
             )
         self._source, self._config, self._rank, self._world = source, config, rank, world
         self._persons = {name: i for i, name in enumerate(persons)}
+        self._chances = clip_chances(source, config.data.person_shares())
         self._voices = VoiceCache(config.audio, config.train.seed)
         self._num_frames = config.style.context_frames + config.train.frames_per_clip
 
@@ -170,7 +192,7 @@ class Sampler:
     def _draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """One sample."""
         style, frames_per_clip = self._config.style, self._config.train.frames_per_clip
-        index = int(rng.integers(self._source.num_clips))
+        index = self._draw_clip(rng)
         clip = self._source.clip(index)
         first = int(rng.integers(max(1, len(clip.frames) - frames_per_clip + 1)))
         flip = self._config.data.flip and rng.random() < 0.5
@@ -211,6 +233,11 @@ class Sampler:
             "has_sound": clip.has_sound,
         }
         return {**values, **{k: torch.tensor(float(v)) for k, v in numbers.items()}}
+
+    def _draw_clip(self, rng: np.random.Generator) -> int:
+        if self._chances is None:
+            return int(rng.integers(self._source.num_clips))
+        return int(np.searchsorted(self._chances, rng.random(), side="right"))
 
     def _other_sound(self, index: int, rng: np.random.Generator) -> tuple[int, NDArray[np.int64]]:
         """A moment of another clip with sound (of this one when there is no other)."""

@@ -17,6 +17,8 @@ from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.networks import TrainNetworks
 
+_FRESH_ENCODER_SCALE = 0.1
+_MAPPING = "faces.generator.mapping."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -168,16 +170,31 @@ def initialise_from(state: TrainState, checkpoint: Checkpoint, where: str) -> No
             known = list(map(str, checkpoint.meta.get("persons", [])))
             rows = [source[name][known.index(p)] if p in known else mean[i] for i, p in enumerate(state.persons)]
             source[name] = torch.stack(rows)
+    _start_encoder_at_table(source, own)
     if state.networks.config.model.learned_noise:
         _absorb_noise_strength(source)
+    elif (checkpoint.meta.get("model") or {}).get("learned_noise", True):
+        # Noise that was learned is a picture of one person's background; a folder of weights does not say whether.
+        source |= {n: t for n, t in own.items() if n.endswith((".noise", ".noise_strength"))}
+    # The mapping from random z is not trained here, and weights that ship hold next to none of it.
+    source = {n: t for n, t in source.items() if not n.startswith(_MAPPING)}
     merged = {n: source.get(n, t) for n, t in own.items() if not n.startswith("identities.") or n in source}
     # Parts that a stage adds (a critic, another kind of identity) keep their fresh start; the face networks must fit.
-    missing = [n for n in own if n.startswith("faces.") and n not in source]
+    missing = [n for n in own if n.startswith("faces.") and not n.startswith(_MAPPING) and n not in source]
     if missing:
         raise CheckpointMismatchError(f"{where}: networks", f"a tensor {missing[0]}", "none")
     fill_module(state.networks, {**own, **merged}, where)
     averaged = {n: t for n, t in state.networks.state_dict().items() if n in state.ema.state_dict()}
     state.ema.load_state_dict(averaged)
+
+
+def _start_encoder_at_table(source: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """A fresh E_image gives every face the mean z of the start's table at first: a face, not fog."""
+    table, weight, bias = "identities.table", "identities.encoder.out.weight", "identities.encoder.out.bias"
+    if table in source and bias in own and bias not in source:
+        source |= {n: t.clone() for n, t in own.items() if n.startswith("identities.encoder.")}
+        source[bias] = source[table].mean(0)
+        source[weight] = own[weight] * _FRESH_ENCODER_SCALE
 
 
 def _absorb_noise_strength(tensors: dict[str, Tensor]) -> None:

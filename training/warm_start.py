@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from talkface_core.errors import WeightsError
+from talkface_core.face_model import SHIPPED_WEIGHTS, weights_folder
 from talkface_core.generator import GeneratorConfig
 from talkface_core.weights import CONFIG_NAME, load_face_weights
 from training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint
@@ -19,12 +20,14 @@ SHIPPED_PERSON = "shipped"
 
 
 def load_start(path: Path) -> Checkpoint:
-    """A run's folder, one of its checkpoints, or a folder of face model weights.
+    """A run's folder, one of its checkpoints, a folder of face model weights, or the name of weights that ship.
 
     Raises:
         ValueError: none of these.
         WeightsError, CheckpointMismatchError: damaged, or of another version.
     """
+    if not path.exists() and str(path) in SHIPPED_WEIGHTS:
+        path = weights_folder(path)
     if (path / CONFIG_NAME).is_file() and any(path.glob("model-*.safetensors")):
         return _from_face_weights(path)
     checkpoint = latest_checkpoint(path / "checkpoints") or latest_checkpoint(path)
@@ -56,6 +59,9 @@ def _from_face_weights(path: Path) -> Checkpoint:
     tensors = {f"ema/faces.{name}": tensor for name, tensor in weights.networks.state_dict().items()}
     # Training works in the encoder's own units; sigma units are made at export.
     tensors["ema/faces.style_scale"] = torch.ones_like(weights.networks.style_scale)
+    if weights.image_encoder is not None:
+        own = weights.image_encoder.state_dict()
+        tensors |= {f"ema/identities.encoder.{name}": tensor for name, tensor in own.items()}
     if weights.identity is not None:
         tensors["ema/identities.table"] = torch.from_numpy(weights.identity.z.copy())[None]
         if weights.identity.layer_offsets is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.face_networks import seeded_networks
 from talkface_core.generator import GeneratorConfig
+from talkface_core.image_encoder import ImageEncoder
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.style_tables import fit_style_tables, synthetic_tracks
 from talkface_core.weights import FaceWeights, load_face_weights, save_face_weights
@@ -60,6 +62,23 @@ def test_round_trip_is_exact_and_shards_stay_small(saved: Path) -> None:
     assert len(sizes) >= 2
     assert max(sizes) <= 4_000_000
     assert load_face_weights(saved / "config.json").sha256 == loaded.sha256
+
+
+def test_an_image_encoder_goes_along(tmp_path: Path) -> None:
+    given = dataclasses.replace(weights(), image_encoder=ImageEncoder(CONFIG.latent_dim))
+    save_face_weights(tmp_path, given, half=False)
+    loaded = load_face_weights(tmp_path).image_encoder
+    assert given.image_encoder is not None
+    assert loaded is not None
+    pictures = torch.rand(1, 3, 16, 16)
+    assert torch.equal(loaded(pictures), given.image_encoder(pictures))
+    assert not loaded.training
+    assert load_face_weights(tmp_path).networks.state_dict().keys() == given.networks.state_dict().keys()
+    assert given.image_encoder.out.bias is not None
+    torch.nn.init.constant_(given.image_encoder.out.bias, float("inf"))
+    save_face_weights(tmp_path, given)
+    with pytest.raises(WeightsError, match=r"out\.bias holds NaN or infinity"):
+        load_face_weights(tmp_path)
 
 
 def test_half_precision_halves_the_file_and_stays_close(saved: Path, tmp_path: Path) -> None:

@@ -102,6 +102,32 @@ def test_evaluating_reports_every_column_or_why_not(
     assert table_two({"baseline": report, "videoref": report}).count("\n") == 2
 
 
+def test_every_clip_gets_its_own_face(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks, landmarks: LandmarkNet
+) -> None:
+    many = dataclasses.replace(tiny_config, model=dataclasses.replace(tiny_config.model, identity="encoder"))
+    run = open_run(many, prepared, tmp_path / "run", features, World())
+    encoder = run.state.ema.identities.encoder
+    assert encoder is not None
+    torch.nn.init.normal_(encoder.out.weight, std=30.0)
+    run.save()
+    export_run(ExportOptions(run=tmp_path / "run", data=prepared, out=tmp_path / "weights"))
+    model = load_face_model(tmp_path / "weights")
+    options = EvaluateOptions(data=prepared, modes=(Mode.AUDIO,), max_clips=2, runtime="torch-cpu", split="train")
+    own = evaluate(model, None, dataclasses.replace(options, own_faces=True), log=lambda _: None, landmarks=landmarks)
+    assert own["identity"] == "own"
+    records = choose_records(read_manifest(prepared), "train", 2)
+    one = []
+    for record in records:
+        first = resize_frames(read_clip(prepared, record).frames[:1], model.info.resolution_px)[0]
+        result = evaluate(model, model.encode_portrait(first), options, log=lambda _: None, landmarks=landmarks)
+        one.append(next(c["psnr_db"] for c in result["clips"] if c["clip"] == record.name))
+    assert [c["psnr_db"] for c in own["clips"]] == pytest.approx(one)
+    one_person = load_face_model("tiny")
+    with pytest.raises(WeightsError, match="no image encoder"):
+        evaluate(one_person, None, dataclasses.replace(options, own_faces=True), log=lambda _: None)
+
+
 def test_clips_to_look_at_are_far_apart() -> None:
     assert spread(10, 3) == {1, 5, 8}
     assert spread(2, 3) == {0, 1}

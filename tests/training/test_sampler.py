@@ -13,7 +13,7 @@ import torch
 from training.clip_format import read_manifest
 from training.clip_store import FolderClips, open_folder, resize_frames, split_records
 from training.config import TrainConfig
-from training.sampler import HYBRID_CONTEXT, Batch, Sampler, audio_window
+from training.sampler import HYBRID_CONTEXT, Batch, Sampler, audio_window, clip_chances
 
 
 @pytest.fixture
@@ -135,3 +135,25 @@ def test_resizing_keeps_the_mean() -> None:
     assert resize_frames(frames, 32).shape == (2, 32, 32, 3)
     assert abs(resize_frames(frames, 32).mean() - frames.mean()) < 1
     assert resize_frames(frames, 64) is frames
+
+
+def test_persons_get_their_shares(clips: FolderClips, tiny_config: TrainConfig) -> None:
+    assert len(clips.persons) > 1
+    first, *others = clips.persons
+    data = dataclasses.replace(tiny_config.data, shares=(f"{first}:0.75",))
+    config = dataclasses.replace(tiny_config, data=data, train=dataclasses.replace(tiny_config.train, batch_size=400))
+    drawn = sampler(clips, config).batch(0).person
+    assert float((drawn == 0).float().mean()) == pytest.approx(0.75, abs=0.06)
+    assert set(drawn.tolist()) == set(range(1 + len(others)))
+
+
+def test_shares_that_do_not_fit_are_named(clips: FolderClips, tiny_config: TrainConfig) -> None:
+    with pytest.raises(ValueError, match="no clip shows 'nobody'"):
+        clip_chances(clips, {"nobody": 0.5})
+    with pytest.raises(ValueError, match=r"a share of 0\.1 is left and nobody to give it to"):
+        clip_chances(clips, dict.fromkeys(clips.persons, 0.9 / len(clips.persons)))
+    for bad in ("a:2", "a:x", "0.5", ":0.5"):
+        with pytest.raises(ValueError, match="is not PERSON:SHARE"):
+            dataclasses.replace(tiny_config.data, shares=(bad,))
+    with pytest.raises(ValueError, match="add up to more than 1"):
+        dataclasses.replace(tiny_config.data, shares=("a:0.6", "b:0.6"))

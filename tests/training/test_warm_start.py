@@ -10,15 +10,20 @@ import pytest
 import torch
 
 from talkface_core.errors import CheckpointMismatchError
+from talkface_core.face_model import load_face_model
 from talkface_core.face_networks import seeded_networks
 from talkface_core.generator import Generator, GeneratorConfig
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.weights import FaceWeights, save_face_weights
+from training.clip_format import read_clip, read_manifest
+from training.clip_store import resize_frames
 from training.config import TrainConfig
 from training.distributed import World
+from training.export import ExportOptions, export_run
 from training.feature_networks import FeatureNetworks
 from training.loop import open_run
 from training.narrow_generator import narrow_generator
+from training.networks import to_pictures
 from training.warm_start import load_start
 
 
@@ -109,6 +114,63 @@ def test_channels_that_nothing_uses_go_first() -> None:
         for block in narrow.generator.synthesis.blocks:
             block.to_rgb.conv.weight.mul_(0.5**0.5)
         torch.testing.assert_close(narrow.generator.render(m), before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_fresh_image_encoder_begins_at_the_face_of_the_start(
+    weights: Path, tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    many = dataclasses.replace(tiny_config, model=dataclasses.replace(tiny_config.model, identity="encoder"))
+    own = open_run(many, prepared, tmp_path / "run", features, World(), weights).state.networks
+    side = tiny_config.model.resolution_px
+    z, _ = own.identities(torch.tensor([0]), torch.zeros(1, 3, side, side))
+    expected = torch.linspace(-1, 1, tiny_config.model.latent_dim)
+    assert float((z[0].detach() - expected).square().mean().sqrt()) < 0.2 * float(expected.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_noise_learned_on_one_person_stays_behind(
+    learned: bool, tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    model = dataclasses.replace(tiny_config.model, learned_noise=learned)
+    one = open_run(dataclasses.replace(tiny_config, model=model), prepared, tmp_path / "one", features, World())
+    layer = one.state.ema.faces.generator.synthesis.blocks[-1].layer
+    with torch.no_grad():
+        layer.noise.fill_(7.0)
+    one.save()
+    many = dataclasses.replace(
+        tiny_config, model=dataclasses.replace(tiny_config.model, identity="encoder", learned_noise=False)
+    )
+    own = open_run(many, prepared, tmp_path / "many", features, World(), tmp_path / "one").state.networks
+    noise = own.faces.generator.synthesis.blocks[-1].layer.noise
+    assert bool((noise == 7.0).all()) is not learned
+
+
+def test_export_leaves_the_unused_mapping_out_and_takes_the_image_encoder_along(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    many = dataclasses.replace(tiny_config, model=dataclasses.replace(tiny_config.model, identity="encoder"))
+    run = open_run(many, prepared, tmp_path / "run", features, World())
+    run.save()
+    folder = tmp_path / "weights"
+    export_run(ExportOptions(run=tmp_path / "run", data=prepared, out=folder))
+    model = load_face_model(folder)
+    config = model.weights.networks.config
+    assert config.mapping_layers == 1
+    assert sum("mapping.layers" in n for n in model.weights.networks.state_dict()) == 2
+    # The same picture gives the same face in the run and in the call.
+    clip = read_clip(prepared, read_manifest(prepared)[0])
+    first = resize_frames(clip.frames[:1], config.resolution_px)
+    z, _ = run.state.ema.identities(torch.tensor([0]), to_pictures(torch.from_numpy(first).permute(0, 3, 1, 2)))
+    np.testing.assert_allclose(model.encode_portrait(first[0]).z, z[0].detach().numpy(), rtol=2e-2, atol=2e-3)
+    with pytest.raises(ValueError, match=r"must be \[\d+, \d+, 3\] uint8"):
+        model.encode_portrait(first[0, :5])
+    # And a run goes on from there, encoder included, mapping as the seed draws it.
+    again = open_run(many, prepared, tmp_path / "again", features, World(), folder).state.networks
+    assert again.identities.encoder is not None
+    assert run.state.ema.identities.encoder is not None
+    torch.testing.assert_close(
+        again.identities.encoder.out.weight, run.state.ema.identities.encoder.out.weight, rtol=2e-3, atol=2e-3
+    )
 
 
 class TrainedPart:
