@@ -17,13 +17,31 @@ from torch import Tensor
 from talkface_core.face_model import TalkfaceModel
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.landmarks import CROP_PX, LandmarkNet, load_landmark_net
-from talkface_core.metrics import FeatureStatistics, StyleBits, Unavailable, frames_to_unit, frechet_distance
+from talkface_core.metrics import (
+    FeatureStatistics,
+    StyleBits,
+    Unavailable,
+    face_signature,
+    frames_to_unit,
+    frechet_distance,
+    recognised_share,
+)
 from talkface_core.metrics.inception import load_fid_features
 from talkface_core.metrics.lip_sync_error import load_lip_sync_scorer
 from talkface_core.metrics.own_features import OwnFeatureScores
 from training.clip_format import Clip, ClipRecord, read_clip, read_manifest
 from training.clip_store import resize_frames
-from training.evaluate_clip import Judges, Measured, Mode, clip_style, draw_clip, listen_to, look_at, measure_clip
+from training.evaluate_clip import (
+    Judges,
+    Measured,
+    Mode,
+    Truth,
+    clip_style,
+    draw_clip,
+    listen_to,
+    look_at,
+    measure_clip,
+)
 from training.evaluate_pictures import write_contact_sheet, write_side_by_side
 from training.through_wire import WireSettings
 
@@ -128,7 +146,7 @@ def evaluate(
                 bits=sums[mode].bits,
             )
             measured = measure_clip(seen, drawn, judges, heard)
-            sums[mode].add(measured, seen.frames, frames_to_unit(drawn), judges)
+            sums[mode].add(measured, seen, frames_to_unit(drawn), judges)
             report["missing"] |= measured.missing
             report["clips"].append({"clip": record.name, "mode": str(mode), **measured.values})
             if number - 1 in shown:
@@ -138,6 +156,7 @@ def evaluate(
     if isinstance(judges.inception, Unavailable):
         report["missing"]["fid"] = judges.inception.reason
     report["missing"]["identity_similarity"] = NO_FACE_RECOGNISER
+    report["missing"]["recognised"] = "the clips show one person"
     report["modes"] = {str(mode): sums[mode].means() for mode in options.modes}
     # A reason that holds for some clips is none for a mean over the others.
     means = report["modes"].values()
@@ -160,10 +179,17 @@ class _ModeSums:
         self._own = OwnFeatureScores(lambda frames: own_features(network, frames))
         self._real, self._fake = FeatureStatistics(), FeatureStatistics()
         self._single: list[Measured] = []
+        self._persons: list[str] = []
+        self._signatures: tuple[list[Tensor], list[Tensor]] = ([], [])
 
-    def add(self, measured: Measured, real: Tensor, fake: Tensor, judges: Judges) -> None:
+    def add(self, measured: Measured, seen: Truth, fake: Tensor, judges: Judges) -> None:
         """Take in one clip."""
+        real = seen.frames
         self._single.append(measured)
+        self._persons.append(seen.clip.person)
+        # The true landmarks for both: a drawing without a face must not choose its own crop.
+        for signatures, frames in zip(self._signatures, (fake, real), strict=True):
+            signatures.append(face_signature(frames, seen.points))
         self._own.update(real, fake)
         if not isinstance(judges.inception, Unavailable):
             for part_real, part_fake in zip(real.split(16), fake.split(16), strict=True):
@@ -175,6 +201,7 @@ class _ModeSums:
         summary = {name: _mean([m.values[name] for m in self._single]) for name in self._single[0].values}
         summary |= self._own.compute()
         summary["identity_similarity"] = None
+        summary["recognised"] = recognised_share(*self._signatures, self._persons)
         summary["fid"] = frechet_distance(self._real, self._fake) if self._real.count else None
         if self.bits.seconds > 0:
             summary |= {f"style_{layer}_kbps": value for layer, value in self.bits.kbps().items()}

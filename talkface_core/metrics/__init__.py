@@ -11,6 +11,7 @@ from talkface_core.metrics.flicker import background_flicker, static_background_
 from talkface_core.metrics.frechet import FeatureStatistics, frechet_distance
 from talkface_core.metrics.image import MS_SSIM_LEAST_PX, ms_ssim, psnr, ssim, ssim_and_ms_ssim
 from talkface_core.metrics.landmark_distance import FACE_POINTS, MOUTH_POINTS, landmark_distance
+from talkface_core.metrics.recognition import face_signature, recognised_share
 from talkface_core.metrics.result import Unavailable, frames_to_unit
 from talkface_core.metrics.sharpness import box_around, high_band_ratio
 from talkface_core.metrics.style_bits import StyleBits
@@ -24,12 +25,14 @@ __all__ = [
     "Unavailable",
     "background_flicker",
     "box_around",
+    "face_signature",
     "frames_to_unit",
     "frechet_distance",
     "high_band_ratio",
     "landmark_distance",
     "ms_ssim",
     "psnr",
+    "recognised_share",
     "ssim",
     "ssim_and_ms_ssim",
     "static_background_mask",
