@@ -38,6 +38,9 @@ def table_one(report: Mapping[str, Any]) -> str:
     lines = [_line("mode", [name for name, _ in (*COLUMNS, *EXTRA_COLUMNS)])]
     for mode, values in report["modes"].items():
         lines.append(_line(mode, [_cell(values.get(key)) for _, key in (*COLUMNS, *EXTRA_COLUMNS)]))
+    for mode, values in report["modes"].items():
+        if (share := values.get("recognised")) is not None:
+            lines.append(f"  {mode}: {share:.2f} of the drawn faces are nearest to a true face of their own person")
     lines += [f"  {name} is missing: {reason}" for name, reason in sorted(report.get("missing", {}).items())]
     return "\n".join(lines)
 

@@ -181,6 +181,7 @@ def prior256_light() -> TrainConfig:
             gan_from=1.0,
         ),
         style=dataclasses.replace(base.style, drop=0.4),
+        audio=dataclasses.replace(base.audio, voices=1),
         data=DataSection(flip=True),
     )
 

@@ -116,6 +116,9 @@ def test_every_clip_gets_its_own_face(
     options = EvaluateOptions(data=prepared, modes=(Mode.AUDIO,), max_clips=2, runtime="torch-cpu", split="train")
     own = evaluate(model, None, dataclasses.replace(options, own_faces=True), log=lambda _: None, landmarks=landmarks)
     assert own["identity"] == "own"
+    share = own["modes"]["audio"]["recognised"]
+    assert (share is None) == (len({r.person for r in choose_records(read_manifest(prepared), "train", 2)}) < 2)
+    assert ("nearest to a true face of their own person" in table_one(own)) == (share is not None)
     records = choose_records(read_manifest(prepared), "train", 2)
     one = []
     for record in records:
