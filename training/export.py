@@ -81,8 +81,9 @@ def load_run(run: Path) -> tuple[TrainConfig, TrainNetworks, list[str]]:
 def export_run(options: ExportOptions) -> str:
     """Write the face model; returns its sha256.
 
-    Besides the weights, `style_track.safetensors` gets the style of training clips of the person, one after the other:
-    what drives head and eyes when nothing is captured.
+    Style statistics are the person's, or everybody's where an image encoder makes the identities. Besides the weights,
+    `style_track.safetensors` gets the style of training clips of the person, one after the other: what drives head and
+    eyes when nothing is captured.
 
     Raises:
         WeightsError, ValueError: run, data or person do not fit.
@@ -94,10 +95,12 @@ def export_run(options: ExportOptions) -> str:
     records = [
         r for r in read_manifest(options.data) if r.split == "train" and r.has_sound and r.num_frames >= MIN_FRAMES
     ]
-    records = [r for r in records if r.person == person] or records
+    if networks.identities.encoder is None:
+        records = [r for r in records if r.person == person] or records
     if not records:
         raise ValueError(f"{options.data} holds no training clip with sound to take style statistics from")
     clips = [read_clip(options.data, r) for r in records[:: max(1, len(records) // options.max_clips)]]
+    own_clips = [clip.person == person for clip in clips]
     tracks = [raw_style_values(networks, clip).numpy() for clip in clips]
     scale = np.concatenate(tracks).std(axis=0).clip(1e-3).astype(np.float32)
     networks.faces.style_scale.copy_(torch.from_numpy(scale))
@@ -110,7 +113,8 @@ def export_run(options: ExportOptions) -> str:
         refresh_every=max(1, round(STYLE_HZ)),
         lips_share=1.0 - 1e-3,
     )
-    identity = _identity(networks, persons.index(person), clips[0])
+    first = own_clips.index(True) if any(own_clips) else 0
+    identity = _identity(networks, persons.index(person), clips[first])
     weights = FaceWeights(
         name=options.name,
         networks=_without_mapping(networks.faces),
@@ -120,7 +124,8 @@ def export_run(options: ExportOptions) -> str:
         notes=dict(options.notes),
     )
     digest = save_face_weights(options.out, weights)
-    StyleTrack(chain_tracks(sigma_tracks), Fraction(25)).save(options.out / STYLE_TRACK_NAME)
+    reel = [track for track, is_own in zip(sigma_tracks, own_clips, strict=True) if is_own] or sigma_tracks
+    StyleTrack(chain_tracks(reel), Fraction(25)).save(options.out / STYLE_TRACK_NAME)
     return digest
 
 
