@@ -114,6 +114,10 @@ def export(
     data: Annotated[Path, typer.Option(help="Prepared folder that the run trained on.")],
     name: Annotated[str, typer.Option(help="Name of the face model.")] = "talkface",
     person: Annotated[str | None, typer.Option(help="Whose face comes with it; the run's first person.")] = None,
+    blend: Annotated[
+        Path | None, typer.Option(help="Average the weights of this run in: it and RUN must be of one lineage.")
+    ] = None,
+    blend_share: Annotated[float, typer.Option(help="Share of --blend, 0 to 1.")] = 0.5,
     note: Annotated[list[str] | None, typer.Option(help="KEY=TEXT kept in the config: licence=...")] = None,
 ) -> None:
     """Make a face model of a run's averaged weights: for --weights of every other command."""
@@ -123,7 +127,14 @@ def export(
     if any(len(pair) != 2 for pair in pairs):
         raise UserError("--note must be KEY=TEXT")
     options = ExportOptions(
-        run=run, data=data, out=out, name=name, person=person, notes=tuple((p[0], p[1]) for p in pairs)
+        run=run,
+        data=data,
+        out=out,
+        name=name,
+        person=person,
+        blend=blend,
+        blend_share=blend_share,
+        notes=tuple((p[0], p[1]) for p in pairs),
     )
     try:
         digest = export_run(options)

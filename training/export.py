@@ -51,6 +51,10 @@ class ExportOptions:
     name: str = "talkface"
     person: str | None = None
     """Whose identity comes with the weights; None: the first person of the run."""
+    blend: Path | None = None
+    """Another run of the same lineage whose weights are averaged in (Wortsman et al. 2022, "Model soups")."""
+    blend_share: float = 0.5
+    """Its share, 0 to 1."""
     notes: tuple[tuple[str, str], ...] = ()
     """Licence, data, command: (key, text)."""
     max_clips: int = 60
@@ -88,7 +92,12 @@ def export_run(options: ExportOptions) -> str:
     Raises:
         WeightsError, ValueError: run, data or person do not fit.
     """
-    _, networks, persons = load_run(options.run)
+    config, networks, persons = load_run(options.run)
+    if options.blend is not None:
+        other_config, other, other_persons = load_run(options.blend)
+        if other_config.model != config.model or other_persons != persons:
+            raise ValueError(f"--blend {options.blend}: another model or other persons than {options.run}")
+        blend_into(networks, other, options.blend_share)
     person = options.person or persons[0]
     if person not in persons:
         raise ValueError(f"--person {person!r} is not in the run; there are {', '.join(persons)}")
@@ -127,6 +136,24 @@ def export_run(options: ExportOptions) -> str:
     reel = [track for track, is_own in zip(sigma_tracks, own_clips, strict=True) if is_own] or sigma_tracks
     StyleTrack(chain_tracks(reel), Fraction(25)).save(options.out / STYLE_TRACK_NAME)
     return digest
+
+
+@torch.no_grad()
+def blend_into(networks: TrainNetworks, other: TrainNetworks, share: float) -> None:
+    """Average another run's weights in, in place.
+
+    Runs that parted a short while ago lie in one basin, and what lies between them draws what lies between: a detail
+    term that sharpened too much is taken back in part, without training again.
+
+    Raises:
+        ValueError: share is not within 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"--blend-share must be 0 to 1, not {share}")
+    theirs = other.state_dict()
+    for name, tensor in networks.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(theirs[name], share)
 
 
 def _without_mapping(faces: FaceNetworks) -> FaceNetworks:

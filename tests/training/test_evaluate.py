@@ -102,6 +102,25 @@ def test_evaluating_reports_every_column_or_why_not(
     assert table_two({"baseline": report, "videoref": report}).count("\n") == 2
 
 
+def test_two_runs_are_exported_as_one(
+    run_folder: Path, tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    longer = dataclasses.replace(tiny_config, train=dataclasses.replace(tiny_config.train, steps=4))
+    open_run(longer, prepared, tmp_path / "later", features, World(), run_folder).train()
+    options = ExportOptions(run=tmp_path / "later", data=prepared, out=tmp_path / "weights", blend=run_folder)
+    export_run(dataclasses.replace(options, blend_share=0.25))
+    constants = [load_run(folder)[1].faces.generator.synthesis.constant for folder in (tmp_path / "later", run_folder)]
+    assert not torch.equal(*constants)
+    blended = load_face_model(tmp_path / "weights").weights.networks.generator.synthesis.constant
+    torch.testing.assert_close(blended, constants[0] * 0.75 + constants[1] * 0.25, rtol=2e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="blend-share must be 0 to 1, not 2"):
+        export_run(dataclasses.replace(options, blend_share=2))
+    wider = dataclasses.replace(tiny_config, model=dataclasses.replace(tiny_config.model, identity="encoder"))
+    open_run(wider, prepared, tmp_path / "other", features, World()).save()
+    with pytest.raises(ValueError, match="another model or other persons than"):
+        export_run(dataclasses.replace(options, blend=tmp_path / "other"))
+
+
 def test_every_clip_gets_its_own_face(
     tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks, landmarks: LandmarkNet
 ) -> None:
