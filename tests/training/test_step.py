@@ -78,7 +78,7 @@ def test_foreign_sound_is_judged_on_the_eyes_alone(
     cross, _ = generator_terms(networks, features, with_values(batch, cross=1.0), PHASE, RATE_SCALE)
     for name in ("pyramid_l1", "laplacian", "temporal", "perceptual", "contrastive", "feature_matching"):
         assert float(own[f"loss/{name}"].detach()) > 0
-        assert float(cross[f"loss/{name}"]) == pytest.approx(0, abs=1e-7), name
+        assert float(cross[f"loss/{name}"].detach()) == pytest.approx(0, abs=1e-7), name
     assert 0 < float(cross["loss/sync"]) < float(own["loss/sync"])
     assert float(cross["loss/adversarial"]) == pytest.approx(float(own["loss/adversarial"]))
 
