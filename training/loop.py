@@ -245,6 +245,9 @@ def open_run(
         WeightsError, CheckpointMismatchError: the folder holds another run.
     """
     if not is_prepared(data) and (shards := find_shards(data)):
+        if config.data.shares:
+            # Chances are set once, and the pool's clips come and go.
+            raise ValueError("data.shares needs a prepared folder: clips of shards stream through a pool")
         pool, few = open_shards(
             shards, config.data, config.model.resolution_px, rank=world.rank, world=world.size, seed=config.train.seed
         )

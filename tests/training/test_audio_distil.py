@@ -155,7 +155,7 @@ def test_what_cannot_be_taught_is_said(run_folder: Path, prepared: Path, tmp_pat
         train_audio(options(tmp_path / "nothing", prepared, tmp_path / "out"))
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed; .ci/run installs it")
 def test_synthetic_voices_are_lessons_of_their_own(run_folder: Path, prepared: Path, tmp_path: Path) -> None:
     config, networks, _ = load_run(run_folder)
     record = next(r for r in read_manifest(prepared) if r.has_sound)

@@ -106,6 +106,18 @@ def test_the_train_command_takes_a_folder_of_shards_and_resumes(
     assert "at step 1" in capsys.readouterr().err
 
 
+def test_shares_are_refused_with_shards(shards: list[Path], tmp_path: Path) -> None:
+    options = TrainOptions(
+        recipe="debug_cpu",
+        data=shards[0].parent,
+        out=tmp_path / "run",
+        device="cpu",
+        overrides=("--data.shares", "person0:0.5", "--loss.contrastive", "0"),
+    )
+    with pytest.raises(ValueError, match=r"data\.shares needs a prepared folder"):
+        run_training(options)
+
+
 def test_hostile_shards_are_refused(shards: list[Path], tmp_path: Path) -> None:
     def tar(name: str, **members: bytes) -> Path:
         path = tmp_path / name

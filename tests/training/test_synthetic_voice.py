@@ -15,7 +15,9 @@ from training.espeak import NoSynthesiserError, synthesise
 from training.sampler import audio_window
 from training.synthetic_voice import grid_sentence, synthetic_mels, time_warp
 
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+needs_espeak = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="espeak-ng is not installed; .ci/run installs it"
+)
 
 
 def test_names_spell_sentences() -> None:
