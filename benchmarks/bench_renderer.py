@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkface_core.errors import CoreError
-from talkface_core.face_model import TalkfaceModel, load_face_model, tiny_face_model
-from talkface_core.face_networks import seeded_networks
-from talkface_core.generator import GeneratorConfig
+from talkface_core.face.generator import GeneratorConfig
+from talkface_core.face.model import TalkfaceModel, load_face_model, tiny_face_model
+from talkface_core.face.networks import seeded_networks
 from talkface_core.interfaces import FaceRenderer
 from talkface_core.weights import FaceWeights
 

@@ -1,7 +1,7 @@
 """Types through which the parts of a call meet; no behaviour lives here.
 
 Sender and receiver do not know each other and do not know aiortc: both are handed a `MediaLink`, which
-`talkface/rtc_link.py` implements over WebRTC and tests implement in memory. Time is injected as a `Clock`.
+`talkface/rtc/link.py` implements over WebRTC and tests implement in memory. Time is injected as a `Clock`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from protocol.errors import ProtocolError
-from protocol.identity_file import IdentityFile
+from protocol.identity.file import IdentityFile
 from receiver.errors import ReceiverError
 from talkface_core.interfaces import FaceIdentity, FaceModelInfo
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protocol.errors import ProtocolError, UnsupportedVersionError
-from protocol.identity_file import IdentityFile
-from protocol.identity_transfer import IdentityAssembler
+from protocol.identity.file import IdentityFile
+from protocol.identity.transfer import IdentityAssembler
 from protocol.messages import Bye, Hello, IdentityData, IdentityOffer, IdentityRequest, Message, Stats, decode_message
 from receiver.errors import ReceiverError
 from receiver.identity_store import IdentityStore, identity_for_model

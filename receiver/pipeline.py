@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.interfaces import ReceivedPacket
-from receiver.audio_device_sink import LEAD_US
-from receiver.audio_playout import AudioPlayout, ChunkKind, PlayoutChunk
-from receiver.audio_window import AudioWindow
-from receiver.frame_presenter import FramePresenter
-from receiver.frame_scheduler import FrameJob, FrameScheduler
-from receiver.idle_motion import IdleMotion
-from receiver.jitter_buffer import AddResult
-from receiver.media_clock import MediaClock
+from receiver.drawing.audio_window import AudioWindow
+from receiver.drawing.frame_presenter import FramePresenter
+from receiver.drawing.frame_scheduler import FrameJob, FrameScheduler
+from receiver.drawing.idle_motion import IdleMotion
+from receiver.drawing.render_worker import DrawnFrame
+from receiver.drawing.style_concealment import StyleConcealment
+from receiver.drawing.style_receiver import StyleReceiver
 from receiver.media_packet import MediaPacket, PacketIntake
-from receiver.render_worker import DrawnFrame
-from receiver.sample_store import PcmReadyLog
-from receiver.style_concealment import StyleConcealment
-from receiver.style_receiver import StyleReceiver
+from receiver.playout.audio_playout import AudioPlayout, ChunkKind, PlayoutChunk
+from receiver.playout.jitter_buffer import AddResult
+from receiver.playout.media_clock import MediaClock
+from receiver.playout.sample_store import PcmReadyLog
+from receiver.sinks.audio_device import LEAD_US
 from talkface_core.interfaces import FaceModel
 
 MAX_HELD_CHUNKS = 512

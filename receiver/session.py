@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from protocol.interfaces import Clock, MediaLink, ReceivedPacket
 from protocol.messages import Bye, Message, encode_message
-from receiver.audio_device_sink import AudioDeviceSink
+from receiver.drawing.face_switcher import FaceSwitcher
+from receiver.drawing.render_worker import DrawnFrame, RenderWorker
 from receiver.errors import InvalidStateError, PeerIncompatibleError
-from receiver.face_switcher import FaceSwitcher
 from receiver.identity_store import IdentityStore
 from receiver.peer_control import ControlOutcome, PeerControl
 from receiver.pipeline import ReceivingPipeline
-from receiver.render_worker import DrawnFrame, RenderWorker
 from receiver.session_stats import session_stats, stats_message
-from receiver.sinks import MediaSink, SinkFormat, SinkThread
+from receiver.sinks.audio_device import AudioDeviceSink
+from receiver.sinks.sink import MediaSink, SinkFormat, SinkThread
 from talkface_core.interfaces import FaceIdentity, FaceModel
 
 T = TypeVar("T")

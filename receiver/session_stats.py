@@ -7,9 +7,9 @@ from typing import Any
 
 from protocol.messages import Stats
 from protocol.rtp_time import TICKS_PER_MS
+from receiver.drawing.render_worker import RenderWorker
 from receiver.peer_control import PeerControl
 from receiver.pipeline import ReceivingPipeline
-from receiver.render_worker import RenderWorker
 
 
 def session_stats(

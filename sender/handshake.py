@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Final
 
 from protocol.errors import ProtocolError, UnknownTypeError, UnsupportedVersionError
-from protocol.identity_transfer import identity_chunks, offer_identity
+from protocol.identity.transfer import identity_chunks, offer_identity
 from protocol.interfaces import MediaLink
 from protocol.messages import Bye, Hello, IdentityRequest, Message, Stats, decode_message, encode_message
 from sender.errors import PeerSilentError, PeerVersionError, SenderError

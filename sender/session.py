@@ -26,10 +26,10 @@ from sender.media_time import MediaTime
 from sender.packet_stream import PacketStream
 from sender.packetizer import OutgoingPacket
 from sender.rate_control import RateController
-from sender.sources import AudioSource
+from sender.sources.interfaces import AudioSource
+from sender.sources.style import NoStyle, StyleSource
 from sender.speech_encoder import SpeechEncoder, open_speech_encoder
 from sender.style_scheduler import StyleScheduler
-from sender.style_sources import NoStyle, StyleSource
 from talkface_core.interfaces import FaceModel
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 from numpy.typing import NDArray
 
 from protocol.presets import Preset
-from talkface_core.opus import OpusEncoder, OpusUnavailableError
+from talkface_core.sound.opus import OpusEncoder, OpusUnavailableError
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from protocol.presets import Preset
 from protocol.rtp_time import RTP_CLOCK_HZ
 from protocol.style_block import MAX_STYLE_BYTES, PADDING_SYNTAX_BYTES, StyleBlock
 from talkface_core.interfaces import StylePayloadEncoder
-from talkface_core.style_sampling import has_moved
+from talkface_core.style.sampling import has_moved
 
 REFRESH_TICKS: Final = RTP_CLOCK_HZ
 """An absolute payload at least once a second, so that a loss is forgotten within one."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from talkface.cli import main
+from talkface.cli.main import main
 
 main()

@@ -3,7 +3,7 @@
     prepare (model, files, devices) -> wait for the far end -> sessions over the first link
         -> each new link after a loss -> somebody hangs up, the file ends or Ctrl-C -> finish the files
 
-`EndOfCall` knows only why a call ends; how it stays up is `rtc_call`'s business.
+`CallSide` knows only why a call ends; how it stays up is `rtc.call`'s business.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from protocol.errors import ProtocolError
 from protocol.interfaces import Clock
 from protocol.presets import get_preset
-from protocol.signalling_client import SignallingClient
+from protocol.signalling.client import SignallingClient
 from receiver.errors import ReceiverError
 from receiver.identity_store import IdentityStore
 from receiver.session import ReceivingSession
@@ -38,22 +38,22 @@ from talkface.call_parts import (
     make_source,
 )
 from talkface.clock import MonotonicClock, SkewedClock
-from talkface.end_record import EndRecord, SentLog
-from talkface.end_sampler import EndSampler
 from talkface.errors import UserError
 from talkface.machine import usable_cores
-from talkface.no_link import NoLink
-from talkface.options import EndOptions, SourceOptions
+from talkface.options import SideOptions, SourceOptions
 from talkface.progress import ConsoleProgress, JsonProgress, Progress
-from talkface.relay_control import RelayControl, RelayedSignalling
-from talkface.report_build import build_report
-from talkface.report_show import show_report, typed_command
-from talkface.rtc_call import CallState, RtcCall, Signalling
-from talkface.rtc_link import LinkError, LinkState, RtcLink
-from talkface.rtc_options import LinkOptions, parse_ice_servers
-from talkface.wire_meter import WireMeter
+from talkface.report.build import build_report
+from talkface.report.show import show_report, typed_command
+from talkface.rough_network.control import RelayControl, RelayedSignalling
+from talkface.rtc.call import CallState, RtcCall, Signalling
+from talkface.rtc.link import LinkError, LinkState, RtcLink
+from talkface.rtc.no_link import NoLink
+from talkface.rtc.options import LinkOptions, parse_ice_servers
+from talkface.rtc.wire_meter import WireMeter
+from talkface.side_record import SentLog, SideRecord
+from talkface.side_sampler import SideSampler
 from talkface_core.errors import CoreError
-from talkface_core.face_model import TalkfaceModel
+from talkface_core.face.model import TalkfaceModel
 
 HELLO_LIMIT_S = 30.0
 GIVE_UP_S = 120.0
@@ -63,17 +63,17 @@ PARTING_S = 5.0
 _EXPECTED_ERRORS = (SenderError, ReceiverError, CoreError, ProtocolError, LinkError)
 
 
-def run_end(options: EndOptions) -> None:
+def run_side(options: SideOptions) -> None:
     """Run one end until the call is over; write its report and record.
 
     Raises:
         UserError: the call could not be made or could not go on.
     """
     if options.events:
-        record = asyncio.run(EndOfCall(options, JsonProgress()).run())
+        record = asyncio.run(CallSide(options, JsonProgress()).run())
     else:
         with ConsoleProgress() as progress:
-            record = asyncio.run(EndOfCall(options, progress).run())
+            record = asyncio.run(CallSide(options, progress).run())
     if options.record is not None:
         record.write(options.record)
     else:
@@ -81,16 +81,16 @@ def run_end(options: EndOptions) -> None:
         show_report(report, options.report, recording=options.sink.output)
 
 
-class EndOfCall:
+class CallSide:
     """Runs once."""
 
-    def __init__(self, options: EndOptions, progress: Progress) -> None:
+    def __init__(self, options: SideOptions, progress: Progress) -> None:
         self._options = options
         self._progress = progress
         self._clock: Clock = MonotonicClock()
         self._meter = WireMeter(self._clock)
-        self._record = EndRecord(role=options.role.value, weights=options.model.weights)
-        self._sampler = EndSampler(self._meter, self._clock, progress)
+        self._record = SideRecord(role=options.role.value, weights=options.model.weights)
+        self._sampler = SideSampler(self._meter, self._clock, progress)
         self._links: asyncio.Queue[RtcLink] = asyncio.Queue()
         self._over = asyncio.Event()
         self._error: BaseException | None = None
@@ -105,7 +105,7 @@ class EndOfCall:
         self._is_interrupted = False
         self._sent = SentLog()
 
-    async def run(self) -> EndRecord:
+    async def run(self) -> SideRecord:
         """The whole call.
 
         Raises:

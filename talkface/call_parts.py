@@ -18,29 +18,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from protocol.errors import ProtocolError
-from protocol.identity_file import MAX_NAME_BYTES, IdentityFile, NumberFormat, sign_identity
-from protocol.identity_key import OwnerKey
+from protocol.identity.file import MAX_NAME_BYTES, IdentityFile, NumberFormat, sign_identity
+from protocol.identity.key import OwnerKey
 from protocol.interfaces import Clock
-from receiver.audio_device_sink import AudioDeviceSink
 from receiver.errors import ReceiverError
 from receiver.identity_store import identity_for_model
-from receiver.mp4_sink import Mp4Sink
-from receiver.sinks import MediaSink
-from sender.devices import Camera, Microphone, open_device
-from sender.file_audio import FileAudio
-from sender.file_frames import FileFrames
-from sender.live_style import LiveStyle
-from sender.media_file import check_video, probe
+from receiver.sinks.audio_device import AudioDeviceSink
+from receiver.sinks.mp4 import Mp4Sink
+from receiver.sinks.sink import MediaSink
 from sender.media_time import MediaTime
-from sender.sources import AudioSource
-from sender.style_sources import NoStyle, ReferenceStyle, StyleSource
+from sender.sources.devices import Camera, Microphone, open_device
+from sender.sources.file_audio import FileAudio
+from sender.sources.file_frames import FileFrames
+from sender.sources.interfaces import AudioSource
+from sender.sources.live_style import LiveStyle
+from sender.sources.media_file import check_video, probe
+from sender.sources.style import NoStyle, ReferenceStyle, StyleSource
 from talkface.errors import UserError
 from talkface.options import SinkOptions, SourceOptions, StyleChoice
 from talkface.portrait import is_picture, portrait_identity
 from talkface_core.errors import CoreError
-from talkface_core.face_model import TalkfaceModel, load_face_model, weights_folder
+from talkface_core.face.model import TalkfaceModel, load_face_model, weights_folder
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
-from talkface_core.style_track import StyleTrack
+from talkface_core.style.track import StyleTrack
 from talkface_core.weights import STYLE_TRACK_NAME
 
 TINY_TRACK_S = 8
@@ -226,7 +226,7 @@ def make_sinks(options: SinkOptions, on_window_closed: Callable[[], None]) -> li
         sinks.append(Mp4Sink(options.output))
     if options.window:
         try:
-            from receiver.window_sink import WindowSink
+            from receiver.sinks.window import WindowSink
         except ImportError as error:
             fix = "apt-get install python3-tk, or write a file with --output"
             raise UserError(f"--window: {error}", fix) from error

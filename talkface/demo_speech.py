@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkface.errors import UserError
-from training.espeak import NoSynthesiserError, synthesise
+from training.data.espeak import NoSynthesiserError, synthesise
 
 SAMPLE_RATE_HZ = 48_000
 PAUSE_MS = 1_800

@@ -74,7 +74,7 @@ def check_gpu() -> Check:
 
 def check_openvino() -> Check:
     try:
-        from talkface_core.quiet_openvino import openvino
+        from talkface_core.runtime.quiet_openvino import openvino
     except ImportError as error:
         return Check("openvino", State.OPTIONAL, f"not usable: {error}", "pip install openvino; without it torch draws")
     core = openvino.Core()
@@ -91,7 +91,7 @@ def check_openvino() -> Check:
 
 
 def check_opus() -> Check:
-    from talkface_core.opus import OpusUnavailableError, load_libopus
+    from talkface_core.sound.opus import OpusUnavailableError, load_libopus
 
     try:
         library = load_libopus()
@@ -104,7 +104,7 @@ def check_aiortc() -> Check:
     number = _installed("aiortc")
     if number is None:
         return Check("webrtc", State.MISSING, "no aiortc", "pip install talkface")
-    from talkface.rtc_adapter import missing_features
+    from talkface.rtc.adapter import missing_features
 
     missing = missing_features()
     if missing:
@@ -120,7 +120,7 @@ def check_aiortc() -> Check:
 
 def check_weights() -> Check:
     from talkface_core.errors import CoreError
-    from talkface_core.face_model import load_face_model
+    from talkface_core.face.model import load_face_model
 
     try:
         info = load_face_model("default").info

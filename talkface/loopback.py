@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from talkface.child_process import ChildProcess, Event
-from talkface.end_record import EndRecord, read_record
 from talkface.errors import UserError
 from talkface.options import LoopbackOptions, NetworkOptions
 from talkface.progress import ConsoleProgress
-from talkface.report import Report
-from talkface.report_build import build_report
-from talkface.report_show import show_report
+from talkface.report.build import build_report
+from talkface.report.report import Report
+from talkface.report.show import show_report
+from talkface.side_record import SideRecord, read_record
 
 SILENCE_LIMIT_S = 90.0
 """A child that says nothing for this long hangs; ends tick every second."""
@@ -133,7 +133,7 @@ async def _start_relay(stack: AsyncExitStack, network: NetworkOptions) -> str:
         f"--{name.replace('_', '-')}={value:g}" for name, value in network.described().items() if name != "seed"
     ]
     arguments.append(f"--seed={network.seed}")
-    child = await ChildProcess.start("relay", arguments, on_event, module="talkface.relay")
+    child = await ChildProcess.start("relay", arguments, on_event, module="talkface.rough_network.relay")
     stack.push_async_callback(child.close)
     return await _first(found, child)
 
@@ -214,7 +214,7 @@ async def _run_children(children: list[ChildProcess], watcher: _Watcher) -> None
         await asyncio.gather(*waits, stop, return_exceptions=True)
 
 
-def _read(path: Path) -> EndRecord:
+def _read(path: Path) -> SideRecord:
     try:
         return read_record(path)
     except ValueError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from talkface.report import MachineReport
+from talkface.report.report import MachineReport
 
 
 def describe_machine() -> MachineReport:

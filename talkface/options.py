@@ -127,7 +127,7 @@ class SinkOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndOptions:
+class SideOptions:
     """One end of a call."""
 
     role: Role
@@ -141,9 +141,9 @@ class EndOptions:
     report: Path | None = None
     """Where this end writes its own report; latency needs both ends and is left out there."""
     record: Path | None = None
-    """Where this end writes what it counted; `talkface.end_record` is its format."""
+    """Where this end writes what it counted; `talkface.side_record` is its format."""
     relay: tuple[str, int] | None = None
-    """Control address of a `talkface.relay` process to lead the call through."""
+    """Control address of a `talkface.rough_network.relay` process to lead the call through."""
     events: bool = False
     """Report progress as JSON lines on standard output, and end when standard input closes."""
     cache_folder: Path | None = None

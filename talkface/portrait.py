@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkface.errors import UserError
-from talkface_core.alignment import CropSquare, cut
 from talkface_core.errors import CoreError
-from talkface_core.face_model import TalkfaceModel
+from talkface_core.face.model import TalkfaceModel
 from talkface_core.interfaces import FaceIdentity
-from talkface_core.style_input import face_crop
-from talkface_core.tracking import FaceTracker
+from talkface_core.style.input import face_crop
+from talkface_core.tracking.alignment import CropSquare, cut
+from talkface_core.tracking.tracker import FaceTracker
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 

@@ -1,4 +1,4 @@
-"""Reading and writing the small weights that ship inside the package: landmarks, face finder, lip expert.
+"""Reading and writing the small weights that ship inside a package: landmarks, face finder; training's lip expert.
 
 One safetensors file per network (fp16 tensors; the header's metadata holds kind, code version and config as JSON)
 and beside it a JSON file with the sha256 that the loader checks. Nothing is ever unpickled.
@@ -24,10 +24,10 @@ MAX_ASSET_BYTES = 16 * 2**20
 """A larger file is not one of ours."""
 
 
-def asset_path(name_or_path: str) -> Path:
-    """A bare name is a shipped asset; anything with a suffix or a separator is a file."""
+def asset_path(name_or_path: str, folder: Path = ASSET_FOLDER) -> Path:
+    """A bare name is an asset that ships in `folder`; anything with a suffix or a separator is a file."""
     path = Path(name_or_path)
-    return path if path.suffix or len(path.parts) > 1 else ASSET_FOLDER / f"{name_or_path}.safetensors"
+    return path if path.suffix or len(path.parts) > 1 else folder / f"{name_or_path}.safetensors"
 
 
 def save_asset(
@@ -46,14 +46,16 @@ def save_asset(
     return digest
 
 
-def load_asset(name_or_path: str, *, kind: str, code_version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and float32 tensors of a weights file.
+def load_asset(
+    name_or_path: str, *, kind: str, code_version: int, folder: Path = ASSET_FOLDER
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and float32 tensors of a weights file; a bare name is looked up in `folder`.
 
     Raises:
         WeightsError: missing, damaged, or of another kind; the message names the file and the fix.
         CheckpointMismatchError: made by another code version.
     """
-    path = asset_path(name_or_path)
+    path = asset_path(name_or_path, folder)
     try:
         if path.stat().st_size > MAX_ASSET_BYTES:
             raise WeightsError(f"{path} is larger than {MAX_ASSET_BYTES} bytes: not a {kind} file")

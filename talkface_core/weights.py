@@ -26,11 +26,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
-from talkface_core.face_networks import FaceNetworks
-from talkface_core.generator import GeneratorConfig
-from talkface_core.image_encoder import ImageEncoder
+from talkface_core.face.generator import GeneratorConfig
+from talkface_core.face.image_encoder import ImageEncoder
+from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import FaceIdentity
-from talkface_core.style_tables import StyleTables, default_style_tables
+from talkface_core.style.tables import StyleTables, default_style_tables
 
 WEIGHTS_FORMAT = "talkface-face-model"
 CODE_VERSION = 1

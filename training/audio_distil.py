@@ -24,21 +24,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from talkface_core.audio_encoder import AudioEncoder
 from talkface_core.errors import WeightsError
 from talkface_core.interfaces import BASE_STYLE_VALUES
-from talkface_core.mel import MEL_BINS, WINDOW_COLUMNS
-from talkface_core.style_encoder import StyleDecoder
-from training.audio_augment import clip_voice
+from talkface_core.sound.audio_encoder import AudioEncoder
+from talkface_core.sound.mel import MEL_BINS, WINDOW_COLUMNS
+from talkface_core.style.encoder import StyleDecoder
 from training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
-from training.clip_format import ClipRecord, read_clip, read_manifest
-from training.clip_store import split_records
 from training.config import TrainConfig
+from training.data.audio_augment import clip_voice
+from training.data.clip_format import ClipRecord, read_clip, read_manifest
+from training.data.clip_store import split_records
+from training.data.sampler import audio_window
+from training.data.synthetic_voice import grid_sentence, synthetic_mels
 from training.export import load_run
 from training.networks import TrainNetworks
 from training.reconstruct import raw_style_values
-from training.sampler import audio_window
-from training.synthetic_voice import grid_sentence, synthetic_mels
 
 EMA_DECAY = 0.998
 _CHUNK = 256
@@ -62,7 +62,7 @@ class DistilOptions:
     lr: float = 1.5e-3
     """Highest learning rate; it falls along a cosine."""
     synthetic_voices: int = 0
-    """Synthetic voices per clip that say its sentence in step with it (`training.synthetic_voice`)."""
+    """Synthetic voices per clip that say its sentence in step with it (`training.data.synthetic_voice`)."""
     max_steps: int = 0
     """Stop after so many steps even if there is time left; 0: never."""
 

@@ -16,16 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from talkface_core.errors import WeightsError
-from talkface_core.face_networks import FaceNetworks
+from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import FaceIdentity
-from talkface_core.style_quantiser import STEP_DENOMINATOR
-from talkface_core.style_tables import fit_style_tables
-from talkface_core.style_track import StyleTrack
+from talkface_core.style.quantiser import STEP_DENOMINATOR
+from talkface_core.style.tables import fit_style_tables
+from talkface_core.style.track import StyleTrack
 from talkface_core.weights import STYLE_TRACK_NAME, FaceWeights, save_face_weights
 from training.checkpoint import latest_checkpoint, load_checkpoint
-from training.clip_format import Clip, read_clip, read_manifest
 from training.config import ModelConfig, TrainConfig
 from training.config_values import from_dict
+from training.data.clip_format import Clip, read_clip, read_manifest
 from training.networks import TrainNetworks, to_pictures
 from training.reconstruct import raw_style_values
 from training.state import fill_module

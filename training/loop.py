@@ -14,15 +14,16 @@ from torch import Tensor
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from training.checkpoint import check_same_model, latest_checkpoint, load_checkpoint, save_checkpoint
-from training.clip_format import is_prepared
-from training.clip_store import ClipSource, open_folder
 from training.config import TrainConfig
 from training.config_values import to_dict
+from training.data.clip_format import is_prepared
+from training.data.clip_store import ClipSource, open_folder
+from training.data.sampler import Batch, Sampler
+from training.data.shards import find_shards, open_shards
 from training.distributed import World
-from training.feature_networks import FeatureNetworks
-from training.sampler import Batch, Sampler
+from training.loss.feature_networks import FeatureNetworks
 from training.schedule import learning_rate_factor, phase_at, progress
-from training.shards import find_shards, open_shards
+from training.start.warm_start import load_start, narrowed
 from training.state import (
     TrainState,
     initialise_from,
@@ -43,7 +44,6 @@ from training.step import (
     total,
 )
 from training.validate import validate, write_samples
-from training.warm_start import load_start, narrowed
 
 
 def train_step(

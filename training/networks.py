@@ -15,16 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkface_core.discriminator import Discriminator, DiscriminatorConfig
-from talkface_core.face_networks import FaceNetworks
-from talkface_core.generator import GeneratorConfig, Window
-from talkface_core.image_encoder import ImageEncoder
+from talkface_core.face.generator import GeneratorConfig, Window
+from talkface_core.face.image_encoder import ImageEncoder
+from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import BASE_STYLE_VALUES, STYLE_VALUES
-from talkface_core.style_encoder import FACE_PX, MOUTH_PX
-from talkface_core.style_input import crop_mouth, hide_mouth
-from talkface_core.style_quantiser import StyleQuantiser
+from talkface_core.style.encoder import FACE_PX, MOUTH_PX
+from talkface_core.style.input import crop_mouth, hide_mouth
+from talkface_core.style.quantiser import StyleQuantiser
 from training.config import ModelConfig, TrainConfig
-from training.sampler import Batch
+from training.data.sampler import Batch
+from training.discriminator import Discriminator, DiscriminatorConfig
 
 CONTRASTIVE_DIM = 128
 LIP_FEATURES = 128

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from talkface_core.interfaces import BASE_STYLE_VALUES
-from talkface_core.style_encoder import FACE_PX
-from talkface_core.style_input import crop_mouth, hide_mouth
-from training.clip_format import Clip
+from talkface_core.style.encoder import FACE_PX
+from talkface_core.style.input import crop_mouth, hide_mouth
+from training.data.clip_format import Clip
+from training.data.sampler import audio_window
 from training.networks import TrainNetworks, to_pictures
-from training.sampler import audio_window
 
 
 class Source(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from talkface_core.generator import Window
+from talkface_core.face.generator import Window
 from training.config import TrainConfig
 from training.step import Phase
 

@@ -12,23 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkface_core.discriminator import Discriminator
-from talkface_core.generator import Window
-from talkface_core.landmarks import EYES, JAW, MOUTH
-from talkface_core.style_input import crop_mouth
+from talkface_core.face.generator import Window
+from talkface_core.style.input import crop_mouth
+from talkface_core.tracking.landmarks import EYES, JAW, MOUTH
 from training.config import LossConfig
-from training.feature_networks import FeatureNetworks
-from training.hybrid_frames import hybrid_frames
-from training.losses import (
-    adversarial_loss,
-    contrastive_loss,
-    discriminator_loss,
-    landmark_sync_loss,
-    perceptual_loss,
-    r1_penalty,
-    weighted_sum,
-)
-from training.losses_extra import (
+from training.data.sampler import HYBRID_CONTEXT, Batch
+from training.discriminator import Discriminator
+from training.loss.additions import (
     band_energy_l1,
     feature_matching_loss,
     laplacian_l1,
@@ -38,8 +28,18 @@ from training.losses_extra import (
     style_rate,
     temporal_loss,
 )
+from training.loss.feature_networks import FeatureNetworks
+from training.loss.hybrid_frames import hybrid_frames
+from training.loss.paper import (
+    adversarial_loss,
+    contrastive_loss,
+    discriminator_loss,
+    landmark_sync_loss,
+    perceptual_loss,
+    r1_penalty,
+    weighted_sum,
+)
 from training.networks import Drawn, TrainNetworks, to_pictures
-from training.sampler import HYBRID_CONTEXT, Batch
 
 STYLE_LEAK = 0.95
 """Predictor coefficient of the rate term, as in the style codec."""

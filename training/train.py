@@ -17,17 +17,17 @@ from pathlib import Path
 import torch
 
 from training.checkpoint import CheckpointWriteError
-from training.clip_format import is_prepared
 from training.config import TrainConfig
 from training.config_values import apply_overrides
-from training.contrastive_expert import gated_lip_expert
+from training.data.clip_format import is_prepared
+from training.data.shards import find_shards
 from training.distributed import World, join_world
-from training.feature_networks import load_feature_networks
 from training.freed_memory import keep_freed_memory
+from training.lip_expert.contrastive_expert import gated_lip_expert
 from training.loop import Run, open_run
+from training.loss.feature_networks import load_feature_networks
 from training.networks import TrainNetworks
 from training.recipes import ABLATIONS, RECIPES, get_recipe
-from training.shards import find_shards
 from training.stats import NonFiniteLossError
 
 
@@ -106,7 +106,7 @@ def _prepared_data(options: TrainOptions, config: TrainConfig, world: World) -> 
     if not is_prepared(target):
         if world.size > 1:
             raise ValueError(f"--data {options.data} is not prepared: run talkface prepare {options.data} DIR first")
-        from training.prepare import PrepareOptions, prepare
+        from training.prepare.run import PrepareOptions, prepare
 
         world.log(f"{options.data} is not prepared: preparing it into {target}")
         side = config.model.resolution_px

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from talkface_core.metrics import frames_to_unit, high_band_ratio, landmark_distance, psnr, ssim
-from training.clip_format import Clip
-from training.clip_store import ClipSource
-from training.clip_video import write_video
-from training.feature_networks import FeatureNetworks
+from training.data.clip_format import Clip
+from training.data.clip_store import ClipSource
+from training.data.clip_video import write_video
+from training.loss.feature_networks import FeatureNetworks
+from training.metrics import frames_to_unit, high_band_ratio, landmark_distance, psnr, ssim
 from training.networks import TrainNetworks
 from training.reconstruct import Source, reconstruct_clip
 

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
-from protocol.identity_file import IdentityFile, NumberFormat, sign_identity
-from protocol.identity_key import OwnerKey
+from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
+from protocol.identity.key import OwnerKey
 from protocol.messages import (
     Bye,
     Hello,
@@ -32,7 +32,7 @@ from protocol.messages import (
     encode_message,
 )
 from protocol.opus_packet import OpusPacket, build_opus_packet, parse_opus_packet
-from protocol.signalling import (
+from protocol.signalling.messages import (
     Description,
     Join,
     Joined,

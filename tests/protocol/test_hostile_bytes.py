@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from protocol.errors import ProtocolError
-from protocol.identity_file import IdentityFile
+from protocol.identity.file import IdentityFile
 from protocol.messages import MAX_MESSAGE_BYTES, decode_message
 from protocol.opus_padding import split_padding
-from protocol.signalling import MAX_SIGNALLING_BYTES, decode_signalling
+from protocol.signalling.messages import MAX_SIGNALLING_BYTES, decode_signalling
 from protocol.style_block import StyleBlock
 
 NUM_MUTATIONS = 10_000

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from protocol.errors import SIGNALLING_ERRORS
-from protocol.identity_file import IdentityFile
+from protocol.identity.file import IdentityFile
 from protocol.messages import MESSAGE_TYPES
 from protocol.presets import PRESETS
-from protocol.signalling import SIGNALLING_TYPES, RoomKeys
+from protocol.signalling.messages import SIGNALLING_TYPES, RoomKeys
 from protocol.wire_fields import wire_fields
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
@@ -147,6 +147,6 @@ def test_golden_bytes(examples: dict[str, Any]) -> None:
 
 
 def test_lengths_of_section_6_are_those_of_the_constants() -> None:
-    from protocol.signalling import MAX_SIGNALLING_BYTES
+    from protocol.signalling.messages import MAX_SIGNALLING_BYTES
 
     assert f"messages over {MAX_SIGNALLING_BYTES} bytes" in " ".join(section("6. Signalling").split())

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocol.identity_file import IdentityFile, NumberFormat, sign_identity
-from protocol.identity_key import OwnerKey
+from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
+from protocol.identity.key import OwnerKey
 from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
 from protocol.opus_padding import add_padding, packet_duration_ticks
 from protocol.style_block import StyleBlock
-from receiver.audio_playout import AudioPlayout, PlayoutChunk
-from receiver.media_clock import MediaClock
 from receiver.media_packet import PacketIntake
+from receiver.playout.audio_playout import AudioPlayout, PlayoutChunk
+from receiver.playout.media_clock import MediaClock
 from talkface_core.errors import StylePayloadError
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo, StyleEncoder, StylePayloadEncoder
-from talkface_core.opus import OpusDecoder, OpusEncoder
+from talkface_core.sound.opus import OpusDecoder, OpusEncoder
 
 __all__ = ["FaceIdentity", "OpusDecoder", "ReceivedPacket"]  # used through the fixture `kit`
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from protocol.identity_transfer import identity_chunks, offer_identity
+from protocol.identity.transfer import identity_chunks, offer_identity
 from protocol.messages import (
     Bye,
     Hello,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from receiver.frame_scheduler import FrameJob
+from receiver.drawing.frame_scheduler import FrameJob
+from receiver.drawing.render_worker import DrawnFrame
 from receiver.pipeline import ReceivingPipeline
-from receiver.render_worker import DrawnFrame
-from talkface_core.face_model import load_face_model
+from talkface_core.face.model import load_face_model
 
 RENDER_US = 25_000
 MARGIN_US = 60_000

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from protocol.errors import ProtocolError
-from protocol.identity_transfer import identity_chunks, offer_identity
+from protocol.identity.transfer import identity_chunks, offer_identity
 from protocol.messages import Bye, Hello, IdentityRequest, decode_message, encode_message
 from receiver.errors import InvalidStateError, PeerIncompatibleError, SinkUnavailableError
 from receiver.identity_store import IdentityStore
-from receiver.mp4_sink import Mp4Sink
 from receiver.session import ReceivingSession
 from receiver.session_stats import stats_message
-from receiver.sinks import CallbackSink
+from receiver.sinks.mp4 import Mp4Sink
+from receiver.sinks.sink import CallbackSink
 
 DEFAULT_LEVEL, OWN_LEVEL = 50, 200
 

@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
-from talkface_core.resample import resample
+from talkface_core.sound.resample import resample
 
 RATE = 48_000
 

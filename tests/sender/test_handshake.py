@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol.identity_transfer import offer_identity
+from protocol.identity.transfer import offer_identity
 from protocol.messages import (
     Bye,
     Hello,

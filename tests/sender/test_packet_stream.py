@@ -17,7 +17,7 @@ from protocol.style_block import StyleBlock
 from sender.packet_stream import PacketStream
 from sender.packetizer import OutgoingPacket
 from sender.style_scheduler import StyleScheduler
-from talkface_core.opus import OpusDecoder, OpusEncoder
+from talkface_core.sound.opus import OpusDecoder, OpusEncoder
 
 VALUES = np.linspace(-1, 1, 16).astype(np.float32)
 

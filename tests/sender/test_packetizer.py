@@ -11,7 +11,7 @@ import pytest
 from protocol.opus_padding import split_padding
 from protocol.style_block import StyleBlock
 from sender.packetizer import silent_packet, speech_packet
-from talkface_core.opus import OpusDecoder, OpusEncoder
+from talkface_core.sound.opus import OpusDecoder, OpusEncoder
 
 
 def split(payload: bytes) -> tuple[bytes, StyleBlock | None]:

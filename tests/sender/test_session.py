@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocol.identity_transfer import offer_identity
+from protocol.identity.transfer import offer_identity
 from protocol.interfaces import ReceptionReport
 from protocol.messages import (
     Bye,
@@ -28,15 +28,15 @@ from protocol.messages import (
 from protocol.opus_padding import split_padding
 from protocol.presets import get_preset
 from protocol.style_block import StyleBlock
-from sender.devices import Microphone
 from sender.errors import DeviceUnavailableError, PeerSilentError, PeerVersionError, SenderError, UnreadableMediaError
-from sender.file_audio import FileAudio
-from sender.file_frames import FileFrames
-from sender.live_style import LiveStyle
 from sender.session import SendingSession
-from sender.style_sources import ReferenceStyle
+from sender.sources.devices import Microphone
+from sender.sources.file_audio import FileAudio
+from sender.sources.file_frames import FileFrames
+from sender.sources.live_style import LiveStyle
+from sender.sources.style import ReferenceStyle
 from talkface_core.interfaces import FaceModelInfo
-from talkface_core.style_track import StyleTrack
+from talkface_core.style.track import StyleTrack
 
 WEIGHTS = "ab" * 32
 IDENTITY = bytes(range(256)) * 40

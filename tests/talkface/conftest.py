@@ -14,7 +14,7 @@ import pytest
 
 from talkface import demo
 from talkface.clock import MonotonicClock
-from talkface.report import (
+from talkface.report.report import (
     AudioReport,
     ComponentReport,
     DirectionReport,
@@ -26,10 +26,10 @@ from talkface.report import (
     WireReport,
     thin,
 )
-from talkface.rtc_link import RtcLink
-from talkface.rtc_options import LinkOptions
-from talkface.wire_meter import WireMeter
-from talkface_core.opus import OpusEncoder
+from talkface.rtc.link import RtcLink
+from talkface.rtc.options import LinkOptions
+from talkface.rtc.wire_meter import WireMeter
+from talkface_core.sound.opus import OpusEncoder
 
 
 def _direction(opus_bytes: int, seconds: float) -> DirectionReport:

@@ -15,27 +15,27 @@ import numpy as np
 import pytest
 
 from protocol.messages import MESSAGE_MAGIC
-from protocol.signalling_client import SignallingClient
-from protocol.signalling_server import SignallingServer
-from talkface.call import EndOfCall
+from protocol.signalling.client import SignallingClient
+from protocol.signalling.server import SignallingServer
+from talkface.call import CallSide
 from talkface.clock import MonotonicClock
 from talkface.demo import SPEECH
-from talkface.end_record import EndRecord
 from talkface.errors import UserError
 from talkface.options import (
-    EndOptions,
     MeetingOptions,
     ModelOptions,
     Role,
     RuntimeChoice,
+    SideOptions,
     SinkOptions,
     SourceOptions,
     StyleChoice,
 )
-from talkface.rtc_call import RtcCall
-from talkface.rtc_link import RtcLink
-from talkface.rtc_options import LinkOptions
-from talkface.wire_meter import WireMeter
+from talkface.rtc.call import RtcCall
+from talkface.rtc.link import RtcLink
+from talkface.rtc.options import LinkOptions
+from talkface.rtc.wire_meter import WireMeter
+from talkface.side_record import SideRecord
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -59,9 +59,9 @@ class SilentProgress:
         self.notes.append(text)
 
 
-def options(port: int, role: Role, tmp_path: Path, *, wait_s: float = 40.0, **source: Any) -> EndOptions:
+def options(port: int, role: Role, tmp_path: Path, *, wait_s: float = 40.0, **source: Any) -> SideOptions:
     wanted = SourceOptions(**{"input": SPEECH, "duration_s": 3.0, **source}) if role.sends else None
-    return EndOptions(
+    return SideOptions(
         role=role,
         model=ModelOptions(weights="tiny", runtime=RuntimeChoice.TORCH_CPU),
         meeting=MeetingOptions(signal_url=f"ws://127.0.0.1:{port}", room="r", secret=SECRET, wait_s=wait_s),
@@ -71,8 +71,8 @@ def options(port: int, role: Role, tmp_path: Path, *, wait_s: float = 40.0, **so
     )
 
 
-def run_end(end: EndOptions, progress: SilentProgress | None = None) -> Awaitable[EndRecord]:
-    return EndOfCall(end, progress or SilentProgress()).run()
+def run_side(end: SideOptions, progress: SilentProgress | None = None) -> Awaitable[SideRecord]:
+    return CallSide(end, progress or SilentProgress()).run()
 
 
 async def with_server(work: Callable[[int], Awaitable[Any]]) -> Any:
@@ -107,10 +107,10 @@ class RawPeer:
 
 @pytest.mark.network
 def test_both_directions_at_once(tmp_path: Path) -> None:
-    async def run(port: int) -> tuple[EndRecord, EndRecord]:
+    async def run(port: int) -> tuple[SideRecord, SideRecord]:
         first = options(port, Role.CALL, tmp_path / "a", style=StyleChoice.REFERENCE)
         second = options(port, Role.CALL, tmp_path / "b", style=StyleChoice.NONE, duration_s=30.0)
-        return await asyncio.gather(run_end(first), run_end(second))
+        return await asyncio.gather(run_side(first), run_side(second))
 
     records = asyncio.run(with_server(run))
     for record in records:
@@ -129,7 +129,7 @@ def test_both_directions_at_once(tmp_path: Path) -> None:
 def test_far_end_of_another_version_is_named(tmp_path: Path) -> None:
     async def run(port: int) -> None:
         async with RawPeer(port) as peer:
-            end = asyncio.ensure_future(run_end(options(port, Role.RECEIVE, tmp_path)))
+            end = asyncio.ensure_future(run_side(options(port, Role.RECEIVE, tmp_path)))
             link = await peer.link
             await link.send_control(bytes([MESSAGE_MAGIC, 1]) + msgpack.packb([2, "anything"]))
             await end
@@ -142,8 +142,8 @@ def test_far_end_of_another_version_is_named(tmp_path: Path) -> None:
 def test_far_end_that_speaks_garbage_and_vanishes(tmp_path: Path) -> None:
     """Garbage on the control channel is dropped, and a far end that leaves ends the call cleanly."""
 
-    async def run(port: int) -> EndRecord:
-        end = asyncio.ensure_future(run_end(options(port, Role.RECEIVE, tmp_path)))
+    async def run(port: int) -> SideRecord:
+        end = asyncio.ensure_future(run_side(options(port, Role.RECEIVE, tmp_path)))
         async with RawPeer(port) as peer:
             link = await peer.link
             random = np.random.default_rng(1)
@@ -163,7 +163,7 @@ def test_sender_says_when_the_far_end_never_greets(tmp_path: Path, monkeypatch: 
 
     async def run(port: int) -> None:
         async with RawPeer(port):
-            await run_end(options(port, Role.SEND, tmp_path))
+            await run_side(options(port, Role.SEND, tmp_path))
 
     with pytest.raises(UserError, match="did not say hello within 1 s"):
         asyncio.run(with_server(run))
@@ -172,13 +172,13 @@ def test_sender_says_when_the_far_end_never_greets(tmp_path: Path, monkeypatch: 
 def test_nobody_comes(tmp_path: Path) -> None:
     progress = SilentProgress()
     with pytest.raises(UserError, match=r"nobody could be reached in room 'r' within 1 s"):
-        asyncio.run(with_server(lambda port: run_end(options(port, Role.SEND, tmp_path, wait_s=1.0), progress)))
+        asyncio.run(with_server(lambda port: run_side(options(port, Role.SEND, tmp_path, wait_s=1.0), progress)))
     assert progress.states[:2] == ["loading", "waiting"]
 
 
 def test_no_signalling_server(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"signalling server ws://127\.0\.0\.1:9"):
-        asyncio.run(run_end(options(9, Role.SEND, tmp_path, wait_s=3.0)))
+        asyncio.run(run_side(options(9, Role.SEND, tmp_path, wait_s=3.0)))
 
 
 def write_media(path: Path, *, with_sound: bool, with_picture: bool, seconds: float = 2.0) -> Path:
@@ -219,7 +219,7 @@ def test_unusable_input_is_refused_before_anyone_is_met(tmp_path: Path) -> None:
     ]
     for source, message in cases:
         with pytest.raises(UserError, match=message):
-            asyncio.run(run_end(options(9, Role.SEND, tmp_path, **source)))
+            asyncio.run(run_side(options(9, Role.SEND, tmp_path, **source)))
 
 
 def test_missing_camera_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_missing_camera_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def microphone_only(name: str, kind: str) -> Any:
         opened.append(kind)
         if kind == "camera":
-            from sender.devices import open_device
+            from sender.sources.devices import open_device
 
             return open_device(name, kind)
         return av.open(str(SPEECH))
@@ -236,7 +236,7 @@ def test_missing_camera_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("talkface.call_parts.open_device", microphone_only)
     source = {"input": None, "microphone": "default", "camera": "/dev/video_none"}
     with pytest.raises(UserError, match="camera '/dev/video_none' cannot be opened"):
-        asyncio.run(run_end(options(9, Role.SEND, tmp_path, **source)))
+        asyncio.run(run_side(options(9, Role.SEND, tmp_path, **source)))
     assert opened == ["microphone", "camera"]
 
 
@@ -246,14 +246,14 @@ def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
     locked.mkdir(mode=0o500)
     end = options(9, Role.RECEIVE, locked)
     with pytest.raises(UserError, match="--cache-folder"):
-        asyncio.run(run_end(end))
+        asyncio.run(run_side(end))
 
 
 def test_output_where_a_folder_is(tmp_path: Path) -> None:
     folder = tmp_path / "taken.mp4"
     folder.mkdir()
     end = options(9, Role.RECEIVE, tmp_path)
-    end = EndOptions(
+    end = SideOptions(
         role=end.role,
         model=end.model,
         meeting=end.meeting,
@@ -262,4 +262,4 @@ def test_output_where_a_folder_is(tmp_path: Path) -> None:
         cache_folder=end.cache_folder,
     )
     with pytest.raises(UserError, match=r"taken\.mp4 cannot be written"):
-        asyncio.run(run_end(end))
+        asyncio.run(run_side(end))

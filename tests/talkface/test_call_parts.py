@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.identity_file import IdentityFile, NumberFormat, sign_identity
-from protocol.identity_key import OwnerKey
+from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
+from protocol.identity.key import OwnerKey
 from receiver.identity_store import identity_for_model
-from sender.style_sources import NoStyle, ReferenceStyle
+from sender.sources.style import NoStyle, ReferenceStyle
 from talkface.call_parts import (
     default_identity_file,
     identity_cache_folder,
@@ -24,7 +24,7 @@ from talkface.clock import MonotonicClock, SkewedClock
 from talkface.demo import SPEECH, demo_source
 from talkface.errors import UserError
 from talkface.options import SourceOptions, StyleChoice
-from talkface_core.face_model import TalkfaceModel
+from talkface_core.face.model import TalkfaceModel
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from talkface import doctor
-from talkface.cli import app
+from talkface.cli.main import app
 from talkface.doctor import Check, State
 
 

@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 
-from talkface.report import COMPONENT_LABELS, Report, report_from_dict
+from talkface.report.report import COMPONENT_LABELS, Report, report_from_dict
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(180)]
 

@@ -14,12 +14,12 @@ from receiver.identity_store import identity_for_model
 from talkface.call_parts import load_identity
 from talkface.errors import UserError
 from talkface.portrait import find_portrait, is_picture, portrait_identity, read_picture
-from talkface_core.alignment import CropSquare, cut
-from talkface_core.face_model import TINY_CONFIG, TalkfaceModel, load_face_model
-from talkface_core.face_networks import seeded_networks
-from talkface_core.image_encoder import ImageEncoder
-from talkface_core.mel import WINDOW_SAMPLES
-from talkface_core.style_input import face_crop
+from talkface_core.face.image_encoder import ImageEncoder
+from talkface_core.face.model import TINY_CONFIG, TalkfaceModel, load_face_model
+from talkface_core.face.networks import seeded_networks
+from talkface_core.sound.mel import WINDOW_SAMPLES
+from talkface_core.style.input import face_crop
+from talkface_core.tracking.alignment import CropSquare, cut
 from talkface_core.weights import FaceWeights
 
 

@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from talkface import weights_fetch
-from talkface.cli_weights import register
+from talkface.cli.weights import register
 from talkface.errors import UserError
 from talkface.weights_fetch import THIRD_PARTY, copy_weights, fetch_weights, find_third_party
 

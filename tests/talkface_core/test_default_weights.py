@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from talkface_core.face_finder import FaceFinder
-from talkface_core.face_model import TalkfaceModel, load_face_model, shipped_weights_folder
-from talkface_core.mel import WINDOW_SAMPLES
-from talkface_core.style_track import StyleTrack
+from talkface_core.face.model import TalkfaceModel, load_face_model, shipped_weights_folder
+from talkface_core.sound.mel import WINDOW_SAMPLES
+from talkface_core.style.track import StyleTrack
+from talkface_core.tracking.face_finder import FaceFinder
 from talkface_core.weights import STYLE_TRACK_NAME
 
 MAX_SHIPPED_BYTES = 40_000_000

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from talkface_core.face_finder import FaceFinder
-from talkface_core.face_model import TalkfaceModel, load_face_model, shipped_weights_folder
-from talkface_core.mel import WINDOW_SAMPLES
+from talkface_core.face.model import TalkfaceModel, load_face_model, shipped_weights_folder
+from talkface_core.sound.mel import WINDOW_SAMPLES
+from talkface_core.tracking.face_finder import FaceFinder
 
 MAX_SHIPPED_BYTES = 40_000_000
 SILENCE = np.zeros(WINDOW_SAMPLES, np.float32)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from talkface_core.alignment import CropSquare, cut
-from talkface_core.face_finder import FaceFinder
-from talkface_core.landmark_runtime import LandmarkRunner
-from talkface_core.landmarks import INNER_LIPS, MOUTH, OUTER_EYE_CORNERS, load_landmark_net
-from talkface_core.tracking import FaceTracker, TrackState
+from talkface_core.tracking.alignment import CropSquare, cut
+from talkface_core.tracking.face_finder import FaceFinder
+from talkface_core.tracking.landmark_runtime import LandmarkRunner
+from talkface_core.tracking.landmarks import INNER_LIPS, MOUTH, OUTER_EYE_CORNERS, load_landmark_net
+from talkface_core.tracking.tracker import FaceTracker, TrackState
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
 STRANGERS = ("LivePortrait__d10.mp4", "SadTalker__WDA_AlexandriaOcasioCortez_000.mp4", "V-Express__vasa-1_13_gt.mp4")
@@ -81,8 +81,8 @@ def test_points_of_strangers_agree_with_the_teacher(finder: FaceFinder, runner: 
     bundle = SHARED / "models" / "face_landmarker.task"
     if not bundle.is_file():
         pytest.skip("no teacher bundle beside the checkout")
-    from training.landmarks_evaluate import point_errors
-    from training.landmarks_teacher import Teacher
+    from training.landmarks.evaluate import point_errors
+    from training.landmarks.teacher import Teacher
 
     errors = []
     with Teacher(bundle) as teacher:

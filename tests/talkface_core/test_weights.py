@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
-from talkface_core.face_networks import seeded_networks
-from talkface_core.generator import GeneratorConfig
-from talkface_core.image_encoder import ImageEncoder
+from talkface_core.face.generator import GeneratorConfig
+from talkface_core.face.image_encoder import ImageEncoder
+from talkface_core.face.networks import seeded_networks
 from talkface_core.interfaces import FaceIdentity
-from talkface_core.style_tables import fit_style_tables, synthetic_tracks
+from talkface_core.style.tables import fit_style_tables, synthetic_tracks
 from talkface_core.weights import FaceWeights, load_face_weights, save_face_weights
 
 CONFIG = GeneratorConfig(resolution_px=16, latent_dim=64, channel_base=128, channel_max=16, mapping_layers=2)

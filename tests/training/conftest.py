@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.landmarks import LandmarkNet
-from training.clip_format import Clip, ClipRecord, write_clip, write_manifest
+from talkface_core.tracking.landmarks import LandmarkNet
 from training.config import TrainConfig
-from training.feature_networks import FeatureNetworks, LandmarkFeatures
+from training.data.clip_format import Clip, ClipRecord, write_clip, write_manifest
+from training.loss.feature_networks import FeatureNetworks, LandmarkFeatures
 from training.recipes import debug_cpu
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from talkface_core.errors import WeightsError
-from talkface_core.style_encoder import StyleDecoder
+from talkface_core.style.encoder import StyleDecoder
 from training.audio_distil import (
     DistilOptions,
     Lessons,
@@ -26,12 +26,12 @@ from training.audio_distil import (
     teach,
     train_audio,
 )
-from training.clip_format import read_clip, read_manifest, write_clip, write_manifest
 from training.config import TrainConfig
+from training.data.clip_format import read_clip, read_manifest, write_clip, write_manifest
 from training.distributed import World
 from training.export import ExportOptions, export_run, load_run
-from training.feature_networks import FeatureNetworks
 from training.loop import open_run
+from training.loss.feature_networks import FeatureNetworks
 from training.reconstruct import raw_style_values
 
 

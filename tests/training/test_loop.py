@@ -11,12 +11,12 @@ import torch
 
 from talkface_core.errors import CheckpointMismatchError
 from training.checkpoint import CheckpointWriteError, latest_checkpoint, load_checkpoint
-from training.clip_store import open_folder
 from training.config import LossConfig, TrainConfig
+from training.data.clip_store import open_folder
+from training.data.sampler import Sampler
 from training.distributed import World
-from training.feature_networks import FeatureNetworks
 from training.loop import Run, open_run, train_step
-from training.sampler import Sampler
+from training.loss.feature_networks import FeatureNetworks
 from training.schedule import learning_rate_factor, phase_at, progress
 from training.state import new_state
 from training.stats import NonFiniteLossError

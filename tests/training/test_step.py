@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from talkface_core.generator import Window
-from training.clip_store import open_folder
+from talkface_core.face.generator import Window
 from training.config import TrainConfig
-from training.feature_networks import FeatureNetworks
+from training.data.clip_store import open_folder
+from training.data.sampler import Batch, Sampler
+from training.loss.feature_networks import FeatureNetworks
 from training.networks import TrainNetworks
-from training.sampler import Batch, Sampler
 from training.step import (
     Phase,
     discriminator_terms,

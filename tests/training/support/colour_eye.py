@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.face_eye import SeenFace
+from training.prepare.face_eye import SeenFace
 
 
 class ColourEye:

@@ -1,0 +1,1 @@
+"""An identity on the wire: file format, signing key, transfer by content."""

@@ -1,0 +1,1 @@
+"""Meeting the far end: signalling server, client, rooms and what guards them."""

@@ -1,0 +1,1 @@
+"""From sound and style to frames: jobs, the render thread, presentation."""

@@ -1,0 +1,1 @@
+"""From packets to continuous sound: jitter buffer, concealment, clocks."""

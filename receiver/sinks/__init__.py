@@ -1,0 +1,1 @@
+"""Where frames and sound go: MP4, window, loudspeaker."""

@@ -1,0 +1,1 @@
+"""Where sound, pictures and style come from: files, devices, recorded tracks."""

@@ -1,0 +1,1 @@
+"""The `talkface` command, one file per command."""

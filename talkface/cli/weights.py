@@ -1,0 +1,139 @@
+"""`talkface weights`: list, verify and fetch the weights that features need."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from talkface.errors import UserError
+from talkface.weights_fetch import (
+    THIRD_PARTY,
+    copy_weights,
+    fetch_weights,
+    find_third_party,
+    sha256_of,
+    weights_cache_folder,
+)
+
+Folder = Annotated[Path | None, typer.Option(help="Where third-party weights are; the user's cache folder without it.")]
+
+weights_app = typer.Typer(
+    help="List, verify and fetch weights: our face models, and the files of others that some features need.",
+    no_args_is_help=True,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(weights_app, name="weights")
+
+
+@weights_app.command("list")
+def list_weights(folder: Folder = None) -> None:
+    """Show which weights are here and what the others are good for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from talkface_core.face.model import shipped_weights_folder
+
+    folder = folder or weights_cache_folder()
+    table = Table("weights", "here", "size", "for", "licence", box=None, padding=(0, 2, 0, 0))
+    for name, purpose in (("default", "the face of calls"), ("general", "the start for other faces")):
+        there = (shipped_weights_folder(name) / "config.json").exists()
+        table.add_row(name, _mark(there), "", purpose, "Apache-2.0")
+    for weights in THIRD_PARTY.values():
+        path = folder / weights.file_name
+        size = f"{weights.num_bytes / 1e6:.0f} MB"
+        table.add_row(weights.name, _mark(path.exists()), size, weights.purpose, weights.licence)
+    Console().print(table)
+    typer.echo(f"\nthird-party weights are kept in {folder}")
+
+
+@weights_app.command("verify")
+def verify_weights(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or paths of face models, or names of third-party weights; without any: all here."),
+    ] = None,
+    folder: Folder = None,
+) -> None:
+    """Check weights against their SHA-256, face models by loading them; exits with 1 on the first that is wrong."""
+    from talkface_core.face.model import SHIPPED_WEIGHTS, shipped_weights_folder
+
+    folder = folder or weights_cache_folder()
+    if not names:
+        names = [n for n in SHIPPED_WEIGHTS if (shipped_weights_folder(n) / "config.json").exists()]
+        names += [w.name for w in THIRD_PARTY.values() if (folder / w.file_name).exists()]
+        if not names:
+            typer.echo("there are no weights here to verify")
+    for name in names:
+        typer.echo(f"{name}: {_verify(name, folder)}")
+
+
+@weights_app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(THIRD_PARTY)}.")],
+    folder: Folder = None,
+    from_file: Annotated[
+        Path | None, typer.Option("--from", help="Take this local file instead of downloading; it is verified alike.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Another address of the same file, such as a mirror.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="Expect this SHA-256 instead of the pinned one: a file of another release.")
+    ] = None,
+) -> None:
+    """Fetch third-party weights from their official address and verify them.
+
+    An interrupted download continues when the command is given again.
+    """
+    weights = find_third_party(name)
+    expected = (sha256 or weights.sha256).lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", expected):
+        raise UserError(f"--sha256 {sha256!r} is not 64 hexadecimal digits")
+    target = (folder or weights_cache_folder()) / weights.file_name
+    if target.exists() and sha256_of(target) == expected:
+        typer.echo(f"{target} is here and whole")
+        return
+    if from_file is not None:
+        copy_weights(from_file, target, expected)
+    else:
+        _fetch_with_progress(url or weights.url, target, expected)
+    typer.echo(f"{target} ({weights.licence})")
+
+
+def _fetch_with_progress(url: str, target: Path, expected: str) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(target.name, total=None)
+        fetch_weights(url, target, expected, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _verify(name: str, folder: Path) -> str:
+    from talkface_core.errors import CoreError
+    from talkface_core.face.model import load_face_model
+
+    if name in THIRD_PARTY:
+        weights = THIRD_PARTY[name]
+        path = folder / weights.file_name
+        digest = sha256_of(path)
+        if digest != weights.sha256:
+            raise UserError(
+                f"{path} is damaged or another release: sha256 {digest[:12]}…, expected {weights.sha256[:12]}…",
+                f"delete it and run `talkface weights fetch {name}`",
+            )
+        return f"ok, sha256 {digest[:12]}…"
+    try:
+        info = load_face_model(name).info
+    except (CoreError, OSError) as error:
+        raise UserError(f"{name}: {error}") from error
+    return f"ok, {info.name}, {info.resolution_px} px, sha256 {info.weights_sha256[:12]}…"
+
+
+def _mark(is_here: bool) -> str:
+    return "yes" if is_here else "no"

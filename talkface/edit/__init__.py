@@ -1,0 +1,1 @@
+"""Changing a face: inversion, directions, official StyleGAN2 checkpoints."""

@@ -1,0 +1,1 @@
+"""What a call cost and how it went: JSON, terminal, page."""

@@ -1,0 +1,1 @@
+"""A bad network on purpose, between two ends on one machine."""

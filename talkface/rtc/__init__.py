@@ -1,0 +1,1 @@
+"""The WebRTC link: ICE, DTLS-SRTP, RTCP, and every byte counted."""

@@ -1,0 +1,154 @@
+"""The control channel of a link: whole messages over one reliable, ordered data channel (RFC 8831)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from aiortc import RTCDataChannel, RTCPeerConnection
+
+from protocol.messages import (
+    MAX_MESSAGE_BYTES,
+    MESSAGE_TYPES,
+    Hello,
+    IdentityData,
+    IdentityOffer,
+    IdentityRequest,
+)
+from talkface.rtc import adapter
+from talkface.rtc.errors import LinkError
+from talkface.rtc.wire_meter import ControlPhase, LinkTap
+
+logger = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT_BYTES = 1024 * 1024
+CHANNEL_ID = 0
+"""Agreed beforehand (RFC 8832 is not needed), so that no message opens the channel."""
+MAX_EXTRA_CHANNELS = 4
+MAX_EARLY_MESSAGES = 8
+"""Messages kept for sessions that are not there yet."""
+
+
+class ControlChannel:
+    """Sends and delivers messages of at most 17 KiB.
+
+    Args:
+        tap: told what the channel is busy with, so that its bytes are booked there.
+        lost: called with the reason when the link cannot go on because of this channel.
+    """
+
+    def __init__(self, tap: LinkTap, lost: Callable[[str], None]) -> None:
+        self._tap, self._lost = tap, lost
+        self._channel: RTCDataChannel | None = None
+        self._open = asyncio.Event()
+        self._room = asyncio.Event()
+        self._callbacks: list[Callable[[bytes], None]] = []
+        self._early: list[bytes] = []
+        self._extra_channels = 0
+        self._has_ended = False
+        self.dropped = 0
+        """Messages and channels refused."""
+
+    def create(self, connection: RTCPeerConnection, *, is_guarded: bool) -> None:
+        """Add the channel to a connection whose far end offers data channels, before it starts."""
+        channel = connection.createDataChannel("talkface", ordered=True, negotiated=True, id=CHANNEL_ID)
+        channel.bufferedAmountLowThreshold = MAX_IN_FLIGHT_BYTES // 2
+        channel.on("open", self._open.set)
+        channel.on("message", self._received)
+        channel.on("bufferedamountlow", self._room.set)
+        channel.on("close", self._closed)
+        if is_guarded:
+            adapter.guard_control(connection.sctp, self._drop)
+        self._channel = channel
+
+    @property
+    def is_open(self) -> bool:
+        """True while messages can flow."""
+        return not self._has_ended and self._channel is not None and self._channel.readyState == "open"
+
+    async def wait_open(self) -> None:
+        """Return once messages can be sent.
+
+        Raises:
+            LinkError: the link has ended, or the far end (a plain browser) offers no control channel.
+        """
+        if self._channel is None:
+            raise LinkError("the far end offers no control channel: it is not Talkface")
+        await self._open.wait()
+        self._require_open()
+
+    async def send(self, message: bytes) -> None:
+        """Send one message; waits while more than 1 MiB is in flight.
+
+        Raises:
+            ValueError: over 17 KiB.
+            LinkError: as `wait_open`.
+        """
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"control message of {len(message)} bytes is over {MAX_MESSAGE_BYTES}")
+        await self.wait_open()
+        assert self._channel is not None
+        while self._channel.bufferedAmount + len(message) > MAX_IN_FLIGHT_BYTES:
+            self._room.clear()
+            await self._room.wait()
+            self._require_open()
+        self._tap.control_phase = control_phase(message)
+        self._channel.send(message)
+
+    def on_message(self, callback: Callable[[bytes], None]) -> None:
+        """Deliver every whole message.
+
+        The first ones are repeated for whoever comes later: an end greets before the other has set up its sessions.
+        """
+        self._callbacks.append(callback)
+        for message in list(self._early):
+            callback(message)
+
+    def end(self) -> None:
+        """The link has ended: whoever waits gets a LinkError."""
+        self._has_ended = True
+        self._open.set()
+        self._room.set()
+
+    def extra_channel(self, channel: RTCDataChannel) -> None:
+        """A peer opened a channel that nobody asked for: ignored, and after a few the link ends."""
+        self._extra_channels += 1
+        self._drop()
+        if self._extra_channels > MAX_EXTRA_CHANNELS:
+            self._lost("the far end opens channel after channel")
+
+    def _require_open(self) -> None:
+        if not self.is_open:
+            raise LinkError("the connection to the far end has ended")
+
+    def _closed(self) -> None:
+        """A call without control cannot go on: SCTP has given up, or the far end has closed the channel."""
+        self.end()
+        self._lost("the control channel has ended")
+
+    def _received(self, message: bytes | str) -> None:
+        if not isinstance(message, bytes) or len(message) > MAX_MESSAGE_BYTES:
+            self._drop()
+            return
+        self._tap.control_phase = control_phase(message)
+        if len(self._early) < MAX_EARLY_MESSAGES:
+            self._early.append(message)
+        for callback in list(self._callbacks):
+            try:
+                callback(message)
+            except Exception:  # whatever a message trips over in a session must not end aiortc's receive loop
+                logger.exception("a session failed on a control message")
+
+    def _drop(self) -> None:
+        self.dropped += 1
+
+
+def control_phase(message: bytes) -> ControlPhase:
+    """What a message says the channel is busy with: the wire meter books the DTLS bytes after it there."""
+    kind = MESSAGE_TYPES.get(message[1], (None, None))[1] if len(message) > 1 else None
+    if kind is Hello:
+        return ControlPhase.SETUP
+    if kind in (IdentityOffer, IdentityRequest, IdentityData):
+        return ControlPhase.IDENTITY
+    return ControlPhase.CALL

@@ -1,0 +1,290 @@
+"""Counts what a call really costs: every datagram at the UDP socket, both directions, by component.
+
+The link hands over each datagram as it leaves or enters the socket (`LinkTap`), the encrypted ones too; what the
+encrypted payload of an RTP packet holds comes from `PacketCost` when sending and from the decrypted payload when
+receiving. Set-up (until the control channel is open and hellos are exchanged) and the identity's transfer are kept
+apart. A datagram counts as *talking* when the last RTP packet in its direction was, so that RTCP and STUN are paid for
+too; talking time is the sound in talking packets.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.errors import ProtocolError
+from protocol.interfaces import Clock, PacketCost
+from protocol.opus_padding import is_empty_packet, packet_duration_ticks, split_padding
+from protocol.rtp_time import RTP_CLOCK_HZ
+from protocol.style_block import StyleBlock
+
+COMPONENTS = ("opus", "style", "redundancy", "rtp_header", "srtp_tag", "ip_udp", "rtcp", "stun", "dtls_sctp")
+IPV4_UDP_BYTES = 28
+IPV6_UDP_BYTES = 48
+IPV4_TCP_BYTES = 52
+"""IPv4 and TCP with timestamps, per message to a TURN server over TCP; TCP's own acknowledgements go unseen."""
+_MAX_UNDELIVERED = 256
+_DELIVERY_US = 1_000_000
+_SRTP_DEFAULT_TAG_BYTES = 10
+
+
+class DatagramKind(enum.Enum):
+    """What a datagram on a WebRTC socket is (RFC 7983; RFC 5761 for RTCP)."""
+
+    STUN = "stun"
+    DTLS = "dtls"
+    CHANNEL_DATA = "channel_data"
+    RTP = "rtp"
+    RTCP = "rtcp"
+    OTHER = "other"
+
+
+def datagram_kind(payload: bytes) -> DatagramKind:
+    """Tell by the first two bytes."""
+    first = payload[0] if payload else 255
+    if first < 4:
+        return DatagramKind.STUN
+    if 20 <= first <= 63:
+        return DatagramKind.DTLS
+    if 64 <= first <= 79:
+        return DatagramKind.CHANNEL_DATA
+    if 128 <= first <= 191 and len(payload) >= 12:
+        return DatagramKind.RTCP if 192 <= payload[1] <= 223 else DatagramKind.RTP
+    return DatagramKind.OTHER
+
+
+def rtp_header_bytes(packet: bytes) -> int:
+    """Length of the RTP header with CSRCs and header extension (RFC 3550 section 5.1)."""
+    length = 12 + 4 * (packet[0] & 15)
+    if packet[0] & 16 and len(packet) >= length + 4:
+        length += 4 + 4 * int.from_bytes(packet[length + 2 : length + 4], "big")
+    return min(length, len(packet))
+
+
+class ControlPhase(enum.Enum):
+    """What the control channel is busy with: decides where DTLS bytes are booked."""
+
+    SETUP = "setup"
+    IDENTITY = "identity"
+    CALL = "call"
+
+
+@dataclass(slots=True)
+class _Direction:
+    total: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COMPONENTS, 0))
+    talking: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COMPONENTS, 0))
+    datagrams: int = 0
+    talk_ticks: int = 0
+    is_talking: bool = False
+    setup_bytes: int = 0
+    identity_bytes: int = 0
+
+    def book(self, sizes: dict[str, int]) -> None:
+        self.datagrams += 1
+        for name, size in sizes.items():
+            self.total[name] += size
+            if self.is_talking:
+                self.talking[name] += size
+
+
+class WireMeter:
+    """Sums of one call; outlives a reconnect. Each connection counts through its own `open_link()`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.up, self.down = _Direction(), _Direction()
+        self._started_us: int | None = None
+        self._stopped_us: int | None = None
+        self._links: list[LinkTap] = []
+        self.on_rtp_sent: Callable[[int, int], None] = lambda rtp_timestamp, now_us: None
+        """Told of each RTP datagram that leaves: its 32-bit timestamp, and when."""
+
+    def open_link(self) -> LinkTap:
+        """A tap for a new connection."""
+        self._links = [link for link in self._links if link.has_undelivered][-8:]
+        tap = LinkTap(self, self._clock)
+        self._links.append(tap)
+        return tap
+
+    def start(self) -> None:
+        """The call's time begins (first connection is up)."""
+        if self._started_us is None:
+            self._started_us = self._clock.now_us()
+
+    def stop(self) -> None:
+        """The call's time ends; later snapshots divide by the time until now."""
+        self._stopped_us = self._clock.now_us()
+
+    @property
+    def duration_s(self) -> float:
+        """Since `start`, until `stop` or now."""
+        if self._started_us is None:
+            return 0.0
+        return ((self._stopped_us or self._clock.now_us()) - self._started_us) / 1e6
+
+    def snapshot(self) -> dict[str, Any]:
+        """The `wire` part of a report: {"up", "down"} as talkface.report.report.DirectionReport, with duration_s,
+        talk_s, setup_bytes and identity_bytes beside them."""
+        for link in self._links:
+            link.flush_undelivered()
+        return {
+            "duration_s": round(self.duration_s, 3),
+            "talk_s": round(self.up.talk_ticks / RTP_CLOCK_HZ, 3),
+            "heard_talk_s": round(self.down.talk_ticks / RTP_CLOCK_HZ, 3),
+            "setup_bytes": self.up.setup_bytes + self.down.setup_bytes,
+            "identity_bytes": self.up.identity_bytes + self.down.identity_bytes,
+            "up": self._direction(self.up),
+            "down": self._direction(self.down),
+        }
+
+    def _direction(self, direction: _Direction) -> dict[str, Any]:
+        def kbps(num_bytes: int, seconds: float) -> float:
+            return round(num_bytes * 8 / seconds / 1000, 3) if seconds > 0 else 0.0
+
+        talk_s = direction.talk_ticks / RTP_CLOCK_HZ
+        total = sum(direction.total.values())
+        return {
+            "kbps": kbps(total, self.duration_s),
+            "talking_kbps": kbps(sum(direction.talking.values()), talk_s),
+            "bytes": total,
+            "datagrams": direction.datagrams,
+            "components": {
+                name: {
+                    "bytes": direction.total[name],
+                    "kbps": kbps(direction.total[name], self.duration_s),
+                    "talking_kbps": kbps(direction.talking[name], talk_s),
+                }
+                for name in COMPONENTS
+            },
+        }
+
+
+class LinkTap:
+    """Where one connection reports its datagrams."""
+
+    def __init__(self, meter: WireMeter, clock: Clock) -> None:
+        self._meter, self._clock = meter, clock
+        self.srtp_tag_bytes = _SRTP_DEFAULT_TAG_BYTES
+        """Set once the handshake has chosen a profile."""
+        self.is_set_up = False
+        """False while ICE and DTLS shake hands: then everything but RTP and RTCP is set-up."""
+        self.control_phase = ControlPhase.SETUP
+        self._costs: deque[tuple[PacketCost, int]] = deque(maxlen=256)
+        self._undelivered: dict[bytes, tuple[int, int, int, int]] = {}
+
+    @property
+    def has_undelivered(self) -> bool:
+        """True while RTP datagrams wait for their payload to be known."""
+        return bool(self._undelivered)
+
+    def expect_rtp(self, cost: PacketCost, duration_ticks: int) -> None:
+        """The next RTP datagram to leave has this content."""
+        self._costs.append((cost, duration_ticks))
+
+    def sent(self, payload: bytes, header_bytes: int, framing_bytes: int = 0) -> None:
+        """A datagram leaves: UDP payload, IP and UDP header size, TURN framing inside the payload's message."""
+        self._count(self._meter.up, payload, header_bytes, framing_bytes, is_sent=True)
+
+    def received(self, payload: bytes, header_bytes: int, framing_bytes: int = 0) -> None:
+        """A datagram has come in."""
+        self._count(self._meter.down, payload, header_bytes, framing_bytes, is_sent=False)
+
+    def rtp_delivered(self, key: bytes, payload: bytes) -> int | None:
+        """The decrypted payload of an RTP datagram received before; `key` is bytes 2..12 of its header.
+
+        Returns:
+            When the datagram came out of the socket, in microseconds; None when it was not seen.
+        """
+        waiting = self._undelivered.pop(key, None)
+        if waiting is None:
+            return None
+        arrival_us, header_bytes, rtp_bytes, wire_payload = waiting
+        direction = self._meter.down
+        style = redundancy = duration = 0
+        is_talking = False
+        try:
+            plain, data = split_padding(payload)
+            duration, is_talking = packet_duration_ticks(plain), not is_empty_packet(plain)
+            block = StyleBlock.from_bytes(data)
+            if block is not None:
+                redundancy = len(block.redundancy)
+                style = len(payload) - len(plain) - redundancy
+        except ProtocolError:
+            pass  # the receiver counts it; here only its bytes matter
+        direction.is_talking = is_talking
+        direction.talk_ticks += duration if is_talking else 0
+        cost = PacketCost(wire_payload - style - redundancy, style, redundancy, is_talking)
+        self._book_rtp(direction, header_bytes, rtp_bytes, wire_payload, cost)
+        return arrival_us
+
+    def flush_undelivered(self) -> None:
+        """Book datagrams whose payload never came out of decryption (duplicates, forgeries)."""
+        now_us = self._clock.now_us()
+        for key, (arrival_us, header_bytes, rtp_bytes, wire_payload) in list(self._undelivered.items()):
+            if now_us - arrival_us >= _DELIVERY_US:
+                del self._undelivered[key]
+                cost = PacketCost(wire_payload, 0, 0, self._meter.down.is_talking)
+                self._book_rtp(self._meter.down, header_bytes, rtp_bytes, wire_payload, cost)
+
+    def _count(self, direction: _Direction, payload: bytes, header: int, framing: int, *, is_sent: bool) -> None:
+        kind = datagram_kind(payload)
+        size = len(payload)
+        if kind is DatagramKind.RTP:
+            rtp_bytes = rtp_header_bytes(payload)
+            wire_payload = max(0, size - rtp_bytes - self.srtp_tag_bytes)
+            if framing:
+                direction.book({"stun": framing})
+                direction.datagrams -= 1
+            if is_sent:
+                self._meter.on_rtp_sent(int.from_bytes(payload[4:8], "big"), self._clock.now_us())
+                self._book_sent_rtp(direction, header, rtp_bytes, wire_payload)
+            else:
+                self._hold(payload[2:12], (self._clock.now_us(), header, rtp_bytes, wire_payload))
+        elif kind is DatagramKind.RTCP:
+            direction.book({"rtcp": size, "stun": framing, "ip_udp": header})
+        elif not self.is_set_up:
+            direction.setup_bytes += header + framing + size
+        elif kind is DatagramKind.DTLS:
+            self._book_control(direction, header, framing, size)
+        else:
+            direction.book({"stun": framing + size, "ip_udp": header})
+
+    def _book_control(self, direction: _Direction, header: int, framing: int, size: int) -> None:
+        if self.control_phase is ControlPhase.SETUP:
+            direction.setup_bytes += header + framing + size
+        elif self.control_phase is ControlPhase.IDENTITY:
+            direction.identity_bytes += header + framing + size
+        else:
+            direction.book({"dtls_sctp": size, "stun": framing, "ip_udp": header})
+
+    def _hold(self, key: bytes, entry: tuple[int, int, int, int]) -> None:
+        stale = self._undelivered.pop(key, None)
+        if stale is None and len(self._undelivered) >= _MAX_UNDELIVERED:
+            stale = self._undelivered.pop(next(iter(self._undelivered)))
+        if stale is not None:
+            cost = PacketCost(stale[3], 0, 0, self._meter.down.is_talking)
+            self._book_rtp(self._meter.down, stale[1], stale[2], stale[3], cost)
+        self._undelivered[key] = entry
+
+    def _book_sent_rtp(self, direction: _Direction, header: int, rtp_bytes: int, wire_payload: int) -> None:
+        cost, duration = self._costs.popleft() if self._costs else (PacketCost(wire_payload, 0, 0, False), 0)
+        direction.is_talking = cost.is_talking
+        direction.talk_ticks += duration if cost.is_talking else 0
+        self._book_rtp(direction, header, rtp_bytes, wire_payload, cost)
+
+    def _book_rtp(
+        self, direction: _Direction, header: int, rtp_bytes: int, wire_payload: int, cost: PacketCost
+    ) -> None:
+        direction.book(
+            {
+                "opus": wire_payload - cost.style_bytes - cost.redundancy_bytes,
+                "style": cost.style_bytes,
+                "redundancy": cost.redundancy_bytes,
+                "rtp_header": rtp_bytes,
+                "srtp_tag": self.srtp_tag_bytes,
+                "ip_udp": header,
+            }
+        )

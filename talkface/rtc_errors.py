@@ -1,7 +1,0 @@
-"""Errors of a connection."""
-
-from __future__ import annotations
-
-
-class LinkError(ConnectionError):
-    """The connection cannot be made or is gone; `rtc_call` tries again with a new one."""

@@ -1,0 +1,1 @@
+"""What computes a frame: torch on CPU and CUDA, OpenVINO."""

@@ -1,0 +1,1 @@
+"""Talking style: input, encoder, quantiser, codec, tables, tracks (paper III.E)."""

@@ -1,0 +1,1 @@
+"""Finding a face and its 68 landmarks, frame after frame."""

@@ -1,0 +1,1 @@
+"""Prepared clips, shards, batches, and the sound's changes."""

@@ -1,0 +1,1 @@
+"""Table I and Table II: redraw clips and measure."""

@@ -1,0 +1,44 @@
+"""Pictures for eyes: side-by-side videos with sound, and a contact sheet of true and drawn frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.clip_format import Clip
+from training.data.clip_store import resize_frames
+from training.data.clip_video import write_video
+from training.validate import contact_sheet, write_png
+
+COLUMNS = 6
+
+
+def write_side_by_side(
+    folder: Path, truth: Sequence[Clip], rows: Sequence[Sequence[NDArray[np.uint8]]], names: Sequence[str]
+) -> None:
+    """NAME.mp4 per clip: true, then each mode from left to right; ORDER.txt says which is which.
+
+    Args:
+        truth: the first clips.
+        rows: per mode, the drawn frames [T, R, R, 3] of these clips.
+        names: of the modes.
+    """
+    for index, clip in enumerate(truth):
+        drawn = [row[index] for row in rows]
+        real = resize_frames(clip.frames, drawn[0].shape[1])
+        write_video(folder / f"{clip.name}.mp4", np.concatenate([real, *drawn], axis=2), audio=clip.samples)
+    (folder / "ORDER.txt").write_text("from left to right: original, " + ", ".join(names) + "\n")
+
+
+def write_contact_sheet(path: Path, truth: Sequence[Clip], rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
+    """One PNG: for each clip a row of true frames, then one per mode."""
+    sheet: list[NDArray[np.uint8]] = []
+    for index, clip in enumerate(truth):
+        moments = np.linspace(0, len(clip.frames) - 1, COLUMNS).round().astype(int)
+        drawn = [row[index] for row in rows]
+        sheet.append(resize_frames(np.ascontiguousarray(clip.frames[moments]), drawn[0].shape[1]))
+        sheet.extend(d[moments] for d in drawn)
+    write_png(path, contact_sheet(sheet))

@@ -1,0 +1,1 @@
+"""The landmark network and the face finder: labels, data, training."""

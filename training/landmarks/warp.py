@@ -1,0 +1,180 @@
+"""More expressions and head poses than the pictures show: `python -m training.landmarks.warp --help`.
+
+The stills look straight ahead with calm faces, the clips show few people. So the motion of one goes onto the other:
+the 3D mesh of a still takes the expression of a clip frame (as a difference from that person's mean, in a common
+pose), turns, and the picture follows by a thin-plate spline through the mesh points (Bookstein, 1989). The label is
+the moved mesh itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from training.landmarks.label import TILE_PX
+from training.landmarks.teacher import MESH_TO_68
+
+Mesh = NDArray[np.float64]
+
+RIGID_POINTS = (6, 168, 197, 195, 5, 4, 33, 133, 362, 263, 10, 151, 9, 127, 356, 162, 389, 234, 454)
+"""Nose, eye corners, forehead and temples: they hardly move with expression."""
+JAW_OPEN, EYE_BLINK_LEFT, EYE_BLINK_RIGHT = 25, 9, 10
+"""Places in the teacher's 52 blendshape scores."""
+
+
+def fit_similarity(source: Mesh, target: Mesh) -> tuple[float, Mesh, Mesh]:
+    """Scale, rotation [3, 3] and shift [3] with target = scale * source @ rotation.T + shift (Umeyama, 1991)."""
+    mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
+    a, b = source - mean_s, target - mean_t
+    u, singular, vt = np.linalg.svd(b.T @ a)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * signs) @ vt
+    scale = float((singular * signs).sum() / (a**2).sum())
+    return scale, rotation, mean_t - scale * mean_s @ rotation.T
+
+
+def canonical_meshes(meshes: Mesh, reference: Mesh) -> Mesh:
+    """Meshes [N, 478, 3] in the pose and size of the reference."""
+    rigid = list(RIGID_POINTS)
+    out = np.empty_like(meshes)
+    for index, mesh in enumerate(meshes):
+        scale, rotation, shift = fit_similarity(mesh[rigid], reference[rigid])
+        out[index] = scale * mesh @ rotation.T + shift
+    return out
+
+
+def turn(yaw: float, pitch: float) -> Mesh:
+    """[3, 3] rotation about the vertical, then the horizontal axis; radians."""
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    return about_x @ about_y
+
+
+def thin_plate_grid(moved: Mesh, original: Mesh, side: int, smoothing: float = 0.02) -> torch.Tensor:
+    """[side, side, 2] where to read the picture, so that what was at `original` shows at `moved` ([N, 2], -1..1)."""
+    ground, wanted = torch.from_numpy(moved), torch.from_numpy(original - moved)
+    num = len(ground)
+
+    def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        squared = ((a[:, None] - b[None]) ** 2).sum(dim=2)
+        return 0.5 * squared * torch.log(squared + 1e-12)
+
+    system = torch.zeros(num + 3, num + 3, dtype=torch.float64)
+    system[:num, :num] = kernel(ground, ground) + smoothing * 1e-2 * torch.eye(num, dtype=torch.float64)
+    system[:num, num] = system[num, :num] = 1.0
+    system[:num, num + 1 :], system[num + 1 :, :num] = ground, ground.T
+    solution = torch.linalg.solve(system, torch.cat([wanted, torch.zeros(3, 2, dtype=torch.float64)]))
+    # Single precision is enough to evaluate the spline, not to solve for it.
+    solution = solution.float()
+    axis = (torch.arange(side) * 2 + 1) / side - 1
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    cells = torch.stack([x.flatten(), y.flatten()], dim=1)
+    moves = kernel(cells, ground.float()) @ solution[:num]
+    moves += solution[num] + cells @ solution[num + 1 :]
+    return (cells + moves).view(side, side, 2)
+
+
+def control_indices(rng: np.random.Generator) -> list[int]:
+    """Mesh points that carry the spline: all 68, the lids and lips around them, and a random third of the rest."""
+    rest = np.setdiff1d(np.arange(468), MESH_TO_68)  # 468 to 477 are the irises
+    return [*MESH_TO_68, *rng.choice(rest, 130, replace=False).tolist()]
+
+
+def border_points(num_a_side: int = 7) -> Mesh:
+    """[4 * num_a_side, 2] points on the border of the tile, which stay."""
+    line = np.linspace(-1, 1, num_a_side + 1)[:-1]
+    ones = np.ones_like(line)
+    return np.concatenate([np.stack(p, axis=1) for p in ((line, -ones), (ones, line), (-line, ones), (-ones, -line))])
+
+
+class ExpressionBank:
+    """Expressions of the people in clips, as differences from their mean face in a common pose."""
+
+    def __init__(self, meshes: Mesh, blendshapes: NDArray[np.float32], people: NDArray[np.str_], reference: Mesh):
+        canonical = canonical_meshes(meshes, reference)
+        self._moves = np.empty_like(canonical)
+        for person in np.unique(people):
+            chosen = people == person
+            self._moves[chosen] = canonical[chosen] - canonical[chosen].mean(axis=0)
+        blink = blendshapes[:, [EYE_BLINK_LEFT, EYE_BLINK_RIGHT]].min(axis=1)
+        self._pools = (
+            np.arange(len(meshes)),
+            np.nonzero(blink > 0.45)[0],
+            np.argsort(-blendshapes[:, JAW_OPEN])[: max(1, len(meshes) // 8)],
+        )
+
+    def draw(self, rng: np.random.Generator) -> Mesh:
+        """[478, 3] a random expression: any (half), a blink, an open mouth; weaker or stronger than it was."""
+        pool = self._pools[int(rng.choice(3, p=[0.4, 0.2, 0.4]))]
+        if not len(pool):
+            pool = self._pools[0]
+        gain = rng.uniform(0.6, 1.2) if pool is self._pools[1] else rng.uniform(0.6, 2.6)
+        return gain * self._moves[int(rng.choice(pool))]
+
+
+def warp_tile(
+    rng: np.random.Generator, tile: NDArray[np.uint8], mesh: Mesh, reference: Mesh, expression: Mesh
+) -> tuple[NDArray[np.uint8], Mesh]:
+    """One tile [256, 256, 4] with another expression and pose, and its mesh."""
+    rigid = list(RIGID_POINTS)
+    scale, rotation, _ = fit_similarity(reference[rigid], mesh[rigid])
+    yaw, pitch = rng.normal(0, 0.28), rng.normal(0, 0.18)
+    extra = turn(float(np.clip(yaw, -0.6, 0.6)), float(np.clip(pitch, -0.4, 0.4)))
+    centre = mesh.mean(axis=0)
+    moved = (mesh - centre + scale * expression @ rotation.T) @ extra.T + centre
+    chosen = control_indices(rng)
+    to_unit = 2 / TILE_PX
+    border = border_points()
+    ground = np.concatenate([moved[chosen, :2] * to_unit - 1, border])
+    origin = np.concatenate([mesh[chosen, :2] * to_unit - 1, border])
+    grid = thin_plate_grid(ground, origin, side=72).permute(2, 0, 1)[None]
+    grid = F.interpolate(grid, size=(TILE_PX, TILE_PX), mode="bicubic", align_corners=False)
+    picture = torch.from_numpy(tile.copy()).permute(2, 0, 1)[None].float()
+    warped = F.grid_sample(picture, grid.permute(0, 2, 3, 1), mode="bilinear", align_corners=False)
+    return warped[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy(), moved
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=Path, required=True, help="folder of training.landmarks.label; also written to")
+    parser.add_argument("--stills", default="stills", help="shard whose faces are moved")
+    parser.add_argument("--copies", type=int, default=3, help="moved versions of each still")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    stills = np.load(args.faces / f"faces_{args.stills}.npz")
+    tiles = np.load(args.faces / f"tiles_{args.stills}.npy", mmap_mode="r")
+    meshes = stills["meshes"].astype(np.float64)
+    reference = canonical_meshes(meshes[:400], meshes[0]).mean(axis=0)
+    paths = [p for p in args.faces.glob("faces_*.npz") if p.stem not in {f"faces_{args.stills}", "faces_warped"}]
+    clips = [np.load(path) for path in sorted(paths)]
+    bank = ExpressionBank(
+        np.concatenate([c["meshes"] for c in clips]).astype(np.float64),
+        np.concatenate([c["blendshapes"] for c in clips]),
+        np.concatenate([c["people"] for c in clips]),
+        reference,
+    )
+    out_tiles = np.empty((len(tiles) * args.copies, *tiles.shape[1:]), dtype=np.uint8)
+    out_meshes = np.empty((len(out_tiles), *meshes.shape[1:]), dtype=np.float32)
+    for index in range(len(out_tiles)):
+        source = index % len(tiles)
+        out_tiles[index], out_meshes[index] = warp_tile(rng, tiles[source], meshes[source], reference, bank.draw(rng))
+        if index % 200 == 0:
+            print(f"{index} of {len(out_tiles)}", flush=True)
+    np.save(args.faces / "tiles_warped.npy", out_tiles)
+    np.savez(
+        args.faces / "faces_warped.npz",
+        meshes=out_meshes,
+        blendshapes=np.zeros((len(out_tiles), 52), dtype=np.float32),
+        people=np.array(["synthetic_warped"] * len(out_tiles)),
+    )
+
+
+if __name__ == "__main__":
+    main()

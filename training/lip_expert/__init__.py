@@ -1,0 +1,1 @@
+"""The lip expert of eq. 11: network, data, training, gate."""

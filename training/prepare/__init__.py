@@ -1,0 +1,1 @@
+"""Raw video to clips, every drop with its reason."""

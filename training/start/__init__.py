@@ -1,0 +1,1 @@
+"""Where a run starts from: other weights, wider generators."""
