@@ -6,6 +6,7 @@ Sender and receiver do not know each other and do not know aiortc: both are hand
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,4 +84,44 @@ class MediaLink(Protocol):
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
         """Deliver the far end's view of our stream, about every 5 s."""
+        ...
+
+
+class EndCause(enum.Enum):
+    """Why a session ended without an error."""
+
+    FINISHED = "finished"
+    """Everything there was has been sent."""
+    PEER_LEFT = "peer left"
+    """The far end said bye; what it had sent has been played."""
+    STOPPED = "stopped"
+    """`stop` was called."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """How a session ended."""
+
+    cause: EndCause
+    reason: str = ""
+    """The far end's own words with `PEER_LEFT`; hostile, at most what a bye may hold."""
+
+
+class CallSession(Protocol):
+    """The life that sending and receiving sessions share, so that a call ends both in one way."""
+
+    async def start(self) -> None:
+        """Open everything; on an error everything is closed again. Once only."""
+        ...
+
+    async def wait_ended(self) -> SessionEnd:
+        """Until the session is over. Raises the session's own error when it failed, whoever asks and however often."""
+        ...
+
+    async def stop(self, reason: str = "") -> None:
+        """Say bye, end the threads, finish the files. Safe to call twice, from any state and after a failed start."""
+        ...
+
+    async def replace_link(self, link: MediaLink) -> None:
+        """Go on over a new connection to the same peer, with clocks, face and counters as they were."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aioice import stun
 
+from talkface.rtc import stun as our_stun
 from talkface.rtc.stun import (
     CHECK_DELAYS_S,
     CHECK_TIMEOUT_S,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from talkface_core import opus
+from talkface_core.sound import opus
 from talkface_core.sound.opus import OpusDecoder, OpusEncoder, OpusError, OpusPacketError, OpusUnavailableError
 
 RATE = 48_000
