@@ -7,9 +7,7 @@ a card that is 50 ppm off drifts by 180 ms in an hour, which a reopened device u
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import av.error
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from receiver.errors import SinkUnavailableError
 from receiver.sinks.sink import SinkFormat
+from talkface_core.sound.alsa import use_system_alsa
 
 DEVICE_FORMATS = ("pulse", "alsa", "audiotoolbox", "oss")
 """In order of preference; a wheel has some of them."""
@@ -49,7 +48,7 @@ class AudioDeviceSink:
             SinkUnavailableError: this build of PyAV has no output device, or none can be opened.
         """
         self._sample_rate_hz = media_format.sample_rate_hz
-        _point_alsa_at_system()
+        use_system_alsa()
         reasons = []
         for name in DEVICE_FORMATS:
             if name not in av.formats_available:
@@ -91,16 +90,3 @@ class AudioDeviceSink:
         container, self._container = self._container, None
         if container is not None:
             container.close()
-
-
-def _point_alsa_at_system() -> None:
-    """The ALSA library in the PyAV wheel looks for its configuration where the wheel was built."""
-    places = {
-        "ALSA_CONFIG_PATH": [Path("/usr/share/alsa/alsa.conf")],
-        "ALSA_CONFIG_DIR": [Path("/usr/share/alsa")],
-        "ALSA_PLUGIN_DIR": sorted(Path("/usr/lib").glob("*/alsa-lib")),
-    }
-    for variable, candidates in places.items():
-        for path in candidates:
-            if path.exists():
-                os.environ.setdefault(variable, str(path))

@@ -6,12 +6,10 @@ generators, which need no hardware ("lavfi:sine=frequency=440", "lavfi:testsrc=r
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import av
@@ -23,6 +21,7 @@ from sender.errors import DeviceUnavailableError
 from sender.sources.file_audio import mix_to_mono
 from sender.sources.file_frames import upright_rgb
 from sender.sources.interfaces import SAMPLE_RATE_HZ, VideoFrame
+from talkface_core.sound.alsa import use_system_alsa
 from talkface_core.sound.resample import StreamingResampler
 
 _AUDIO_FORMATS: Final = {"linux": ("pulse", "alsa"), "darwin": ("avfoundation",), "win32": ("dshow",)}
@@ -46,7 +45,7 @@ def open_device(name: str, kind: str) -> InputContainer:
     Raises:
         DeviceUnavailableError: it does not open; the message gives the reasons and the fix.
     """
-    _point_alsa_at_system()
+    use_system_alsa()
     is_camera = kind == "camera"
     formats = (_VIDEO_FORMATS if is_camera else _AUDIO_FORMATS).get(sys.platform, ())
     device = name
@@ -73,17 +72,6 @@ def open_device(name: str, kind: str) -> InputContainer:
         f"{kind} {name!r} cannot be opened ({'; '.join(reasons) or 'no capture format for this system'}): "
         f"connect it, close other programs that use it, or send a file with --input"
     )
-
-
-def _point_alsa_at_system() -> None:
-    """The ALSA library in the PyAV wheel looks for its configuration where the wheel was built."""
-    for variable, places in (
-        ("ALSA_CONFIG_PATH", ["/usr/share/alsa/alsa.conf"]),
-        ("ALSA_PLUGIN_DIR", sorted(str(path) for path in Path("/usr/lib").glob("*/alsa-lib"))),
-    ):
-        for place in places:
-            if Path(place).exists():
-                os.environ.setdefault(variable, place)
 
 
 class _DeviceThread:
