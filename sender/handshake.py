@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from protocol.errors import ProtocolError, UnknownTypeError, UnsupportedVersionError
 from protocol.identity.transfer import identity_chunks, offer_identity
@@ -26,7 +25,7 @@ from sender.errors import PeerSilentError, PeerVersionError, SenderError
 
 logger = logging.getLogger(__name__)
 
-MAX_IDENTITY_REQUESTS: Final = 8
+MAX_IDENTITY_REQUESTS = 8
 """Per link: an identity is asked for once, and again after a damaged transfer. More is a flood."""
 
 

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
 
 from protocol.interfaces import ReceptionReport
 from protocol.presets import PRESETS, Preset
 
-LADDER: Final = ("good", "default", "minimum")
+LADDER = ("good", "default", "minimum")
 """From dear to cheap; "robust" is "default" with redundancy."""
-REDUNDANCY_ON_LOSS: Final = 0.02
-REDUNDANCY_OFF_LOSS: Final = 0.01
-REDUNDANCY_HOLD_MS: Final = 20_000
+REDUNDANCY_ON_LOSS = 0.02
+REDUNDANCY_OFF_LOSS = 0.01
+REDUNDANCY_HOLD_MS = 20_000
 """Loss has to stay low for this long before redundancy goes."""
-STEP_UP_HOLD_MS: Final = 30_000
+STEP_UP_HOLD_MS = 30_000
 """Without congestion for this long before anything is given back."""
-STEP_DOWN_HOLD_MS: Final = 4_000
+STEP_DOWN_HOLD_MS = 4_000
 """A step down has to show in a report before the next is taken."""
-QUEUE_MS: Final = 250.0
+QUEUE_MS = 250.0
 """A round trip this far above the shortest of the last minutes is a queue; so is as much jitter."""
-HEAVY_LOSS: Final = 0.30
+HEAVY_LOSS = 0.30
 """Redundancy cannot repair this; a rate cap looks like it."""
-_BASE_REPORTS: Final = 60
+_BASE_REPORTS = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any
 
 from protocol.interfaces import Clock, MediaLink, ReceptionReport
 from protocol.messages import Hello
@@ -34,9 +34,9 @@ from talkface_core.interfaces import FaceModel
 
 logger = logging.getLogger(__name__)
 
-MAX_SEND_TIMES: Final = 100_000
+MAX_SEND_TIMES = 100_000
 """Send times kept for latency measurements: 100 minutes at 60 ms."""
-MAX_LAG_US: Final = 1_000_000
+MAX_LAG_US = 1_000_000
 """When the machine slept for longer than this, a file goes on from now instead of catching up in a burst."""
 
 

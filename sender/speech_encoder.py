@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from fractions import Fraction
-from typing import Final, Protocol
+from typing import Protocol
 
 import av
 import numpy as np
@@ -19,8 +19,8 @@ from talkface_core.sound.opus import OpusEncoder, OpusUnavailableError
 
 logger = logging.getLogger(__name__)
 
-FALLBACK_BITRATE_BPS: Final = 12_000
-_SAMPLE_RATE_HZ: Final = 48_000
+FALLBACK_BITRATE_BPS = 12_000
+_SAMPLE_RATE_HZ = 48_000
 
 
 class SpeechEncoder(Protocol):

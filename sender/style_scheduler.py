@@ -12,8 +12,6 @@ sent.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,11 +21,11 @@ from protocol.style_block import MAX_STYLE_BYTES, PADDING_SYNTAX_BYTES, StyleBlo
 from talkface_core.interfaces import StylePayloadEncoder
 from talkface_core.style.sampling import has_moved
 
-REFRESH_TICKS: Final = RTP_CLOCK_HZ
+REFRESH_TICKS = RTP_CLOCK_HZ
 """An absolute payload at least once a second, so that a loss is forgotten within one."""
-_BUDGET_S: Final = 1.0
+_BUDGET_S = 1.0
 """Unused budget is kept this long."""
-_SOUND_CREDIT_S: Final = 1.0
+_SOUND_CREDIT_S = 1.0
 """Sound cheaper than the mean is remembered up to this much of the style's budget, against the louder words to come."""
 
 

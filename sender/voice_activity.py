@@ -9,33 +9,31 @@ by much, a vowel many.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE_HZ: Final = 48_000
-FRAME_MS: Final = 20
-FRAME_SAMPLES: Final = SAMPLE_RATE_HZ * FRAME_MS // 1000
+SAMPLE_RATE_HZ = 48_000
+FRAME_MS = 20
+FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
 
-_BAND_EDGES_HZ: Final = (100, 300, 500, 700, 900, 1200, 1600, 2000, 2600, 3400, 4400, 5800, 7800)
-_VOICE_DB: Final = 3.0
+_BAND_EDGES_HZ = (100, 300, 500, 700, 900, 1200, 1600, 2000, 2600, 3400, 4400, 5800, 7800)
+_VOICE_DB = 3.0
 """Mean lift over the floor; noise alone reaches 1 dB, with a standard deviation of 0.4."""
-_MAX_LIFT_DB: Final = 15.0
+_MAX_LIFT_DB = 15.0
 """One band's lift counts up to here, so that hum in a single band is not a voice."""
-_QUIETEST_FRAME: Final = 10.0 ** (-70.0 / 10)
+_QUIETEST_FRAME = 10.0 ** (-70.0 / 10)
 """Mean square, full scale 1: anything below is silence whatever the floor."""
-_QUIETEST_FLOOR: Final = 10.0 ** (-85.0 / 10)
+_QUIETEST_FLOOR = 10.0 ** (-85.0 / 10)
 """Per band; digital silence has no floor of its own."""
-_START_FRAMES: Final = 40
+_START_FRAMES = 40
 """The first 0.8 s count as voice: until the floor is known it is better to send."""
-_SMOOTHING: Final = 0.7
-_FLOOR_SMOOTHING: Final = 0.93
-_VOICE_SMOOTHING: Final = 0.02
+_SMOOTHING = 0.7
+_FLOOR_SMOOTHING = 0.93
+_VOICE_SMOOTHING = 0.02
 """Mean power of a second of voiced frames."""
-_NEAR_MINIMUM: Final = 3.0
-_MINIMUM_FRAMES: Final = 15
-_NUM_MINIMA: Final = 8
+_NEAR_MINIMUM = 3.0
+_MINIMUM_FRAMES = 15
+_NUM_MINIMA = 8
 """Minimum over 8 blocks of 15 frames: 2.4 s, longer than a held vowel, shorter than patience with a new fan."""
 
 

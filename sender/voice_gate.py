@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Final
 
 from protocol.presets import COMFORT_NOISE_INTERVAL_MS
 from sender.voice_activity import FRAME_MS
 
-HANGOVER_MS: Final = 300
+HANGOVER_MS = 300
 """The gate stays open this long after the last voiced frame: weak word ends, stops inside words."""
-QUIET_HANGOVER_MS: Final = 180
+QUIET_HANGOVER_MS = 180
 """The same in a quiet room, where the end of a word is known well; a word that goes on after it brings back the packet
 before, and a packet saved at every pause is 1 % of a call."""
-QUIET_ROOM_DB: Final = 25.0
+QUIET_ROOM_DB = 25.0
 """A room is quiet when the voice stands this far above it."""
-SILENT_STYLE_PERIODS: Final = 3
+SILENT_STYLE_PERIODS = 3
 """Style rides before every third comfort-noise packet: a silent head moves little, and an RTP packet costs 50 bytes."""
 
 

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -24,15 +24,15 @@ from sender.sources.interfaces import SAMPLE_RATE_HZ, VideoFrame
 from talkface_core.sound.alsa import use_system_alsa
 from talkface_core.sound.resample import StreamingResampler
 
-_AUDIO_FORMATS: Final = {"linux": ("pulse", "alsa"), "darwin": ("avfoundation",), "win32": ("dshow",)}
-_VIDEO_FORMATS: Final = {"linux": ("video4linux2,v4l2",), "darwin": ("avfoundation",), "win32": ("dshow",)}
-_SHORT_NAMES: Final = {"v4l2": "video4linux2,v4l2"}
-_DEFAULT_CAMERA: Final = {"linux": "/dev/video0", "darwin": "0", "win32": "video=Integrated Camera"}
-_DEFAULT_MICROPHONE: Final = {"linux": "default", "darwin": ":0", "win32": "audio=Microphone"}
-_STALL_S: Final = 5.0
+_AUDIO_FORMATS = {"linux": ("pulse", "alsa"), "darwin": ("avfoundation",), "win32": ("dshow",)}
+_VIDEO_FORMATS = {"linux": ("video4linux2,v4l2",), "darwin": ("avfoundation",), "win32": ("dshow",)}
+_SHORT_NAMES = {"v4l2": "video4linux2,v4l2"}
+_DEFAULT_CAMERA = {"linux": "/dev/video0", "darwin": "0", "win32": "video=Integrated Camera"}
+_DEFAULT_MICROPHONE = {"linux": "default", "darwin": ":0", "win32": "audio=Microphone"}
+_STALL_S = 5.0
 """A device that gives nothing for this long has gone away."""
-_MAX_BUFFERED_SAMPLES: Final = SAMPLE_RATE_HZ // 2
-_MAX_BUFFERED_FRAMES: Final = 2
+_MAX_BUFFERED_SAMPLES = SAMPLE_RATE_HZ // 2
+_MAX_BUFFERED_FRAMES = 2
 
 
 def open_device(name: str, kind: str) -> InputContainer:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import av
 import numpy as np
@@ -19,15 +18,15 @@ from sender.sources.interfaces import SAMPLE_RATE_HZ
 from sender.sources.media_file import MediaInfo, open_media, probe
 from talkface_core.sound.resample import MAX_RATE_HZ, MIN_RATE_HZ, StreamingResampler
 
-MAX_GAP_S: Final = 10.0
-MAX_OVERLAP_S: Final = 1.0
+MAX_GAP_S = 10.0
+MAX_OVERLAP_S = 1.0
 """Timestamps that jump farther than this, on or back, are a fault of the file: sound goes on without a gap."""
-_TOLERANCE_S: Final = 0.02
+_TOLERANCE_S = 0.02
 """Timestamps may be off by so much before sound is moved; millisecond containers round."""
-_MIX: Final = {"FL": 0.5, "FR": 0.5, "FC": 0.7071, "LFE": 0.0}
-_MIX_OTHER: Final = 0.3536
+_MIX = {"FL": 0.5, "FR": 0.5, "FC": 0.7071, "LFE": 0.0}
+_MIX_OTHER = 0.3536
 """Surround channels (ITU-R BS.775, then to mono)."""
-_FULL_SCALE: Final = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
+_FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 
 
 def mix_to_mono(frame: av.AudioFrame) -> NDArray[np.float32]:

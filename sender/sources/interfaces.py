@@ -6,15 +6,15 @@ Media time is counted in 48 kHz ticks from the start of the source, for sound an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE_HZ: Final = 48_000
-MAX_PICTURE_SIDE_PX: Final = 8192
+SAMPLE_RATE_HZ = 48_000
+MAX_PICTURE_SIDE_PX = 8192
 """Larger pictures are refused: no camera makes them, and one frame would take 200 MB."""
-STYLE_PICTURE_SIDE_PX: Final = 640
+STYLE_PICTURE_SIDE_PX = 640
 """Pictures are scaled down to this longer side before the face is looked for."""
 
 

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,13 @@ from talkface_core.interfaces import StyleEncoder
 
 logger = logging.getLogger(__name__)
 
-READ_AHEAD_TICKS: Final = RTP_CLOCK_HZ // 2
+READ_AHEAD_TICKS = RTP_CLOCK_HZ // 2
 """How far the pictures of a file run ahead of the sound."""
-MAX_AGE_TICKS: Final = RTP_CLOCK_HZ
+MAX_AGE_TICKS = RTP_CLOCK_HZ
 """Values older than this say nothing about the face any more."""
-_MAX_VALUES: Final = 64
-_FIRST_PICTURE_S: Final = 10.0
-_NO_FACE_WARNING_TICKS: Final = 3 * RTP_CLOCK_HZ
+_MAX_VALUES = 64
+_FIRST_PICTURE_S = 10.0
+_NO_FACE_WARNING_TICKS = 3 * RTP_CLOCK_HZ
 
 
 class LiveStyle:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import av
 from av.container import InputContainer
@@ -13,7 +12,7 @@ from sender.errors import NoAudioError, NoVideoError, UnreadableMediaError
 from sender.sources.interfaces import MAX_PICTURE_SIDE_PX, SAMPLE_RATE_HZ
 from talkface_core.sound.resample import MAX_RATE_HZ, MIN_RATE_HZ
 
-_MICROSECONDS: Final = 1_000_000
+_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
