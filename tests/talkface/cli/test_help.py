@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from talkface.cli.main import app
 
-EXPECTED = Path(__file__).with_name("cli_help.txt")
+EXPECTED = Path(__file__).with_name("help.txt")
 
 
 def _help(*command: str) -> str:
