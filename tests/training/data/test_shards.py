@@ -156,7 +156,7 @@ def test_ray_workers_prepare_like_one_process(tmp_path: Path, monkeypatch: pytes
     from training.prepare.ray_engine import prepare_with_ray
 
     # Workers are processes of their own and import the tracker by name.
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent / 'support'}")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1] / 'support'}")
     (tmp_path / "raw").mkdir()
     for i in range(4):
         Image.fromarray(head(i)).save(tmp_path / "raw" / f"{i}.png")

@@ -69,7 +69,7 @@ def test_same_seed_same_batch(faces: Path) -> None:
 
 
 def test_no_shards_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"training\.landmarks_label"):
+    with pytest.raises(FileNotFoundError, match=r"training\.landmarks\.label"):
         LandmarkCrops(tmp_path, seed=0)
 
 
