@@ -208,7 +208,7 @@ class SendingSession:
             "style_payload_bytes": scheduler.num_payload_bytes if scheduler else 0,
             "style_over_budget": scheduler.num_over_budget if scheduler else 0,
             "style": self._style.name,
-            "style_source": self._style.stats(),
+            "pictures": self._style.stats(),
             "encoder": self._encoder.name if self._encoder is not None else "",
             "preset": plan.preset.name,
             "redundancy": plan.redundancy,

@@ -359,8 +359,9 @@ class CallSide:
         record = self._record
         if self._sending is not None:
             record.sending = self._sending.stats()
-            if failure := record.sending["style_source"].get("failure"):
-                self._note(f"live style: {failure}; the far end's face moved by the sound alone")
+            pictures = record.sending["pictures"]
+            if pictures is not None and pictures.failure is not None:
+                self._note(f"live style: {pictures.failure}; the far end's face moved by the sound alone")
             await self._sending.stop(self._reason)
         if self._receiving is not None:
             await self._receiving.stop(self._reason)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +18,14 @@ from numpy.typing import NDArray
 from protocol.rtp_time import RTP_CLOCK_HZ
 from sender.errors import SourceError
 from sender.sources.interfaces import FrameSource
+from sender.sources.style import PictureStats
+from sender.sources.style_timeline import StyleTimeline
 from talkface_core.interfaces import StyleEncoder
 
 logger = logging.getLogger(__name__)
 
 READ_AHEAD_TICKS = RTP_CLOCK_HZ // 2
 """How far the pictures of a file run ahead of the sound."""
-MAX_AGE_TICKS = RTP_CLOCK_HZ
-"""Values older than this say nothing about the face any more."""
-_MAX_VALUES = 64
 _FIRST_PICTURE_S = 10.0
 _NO_FACE_WARNING_TICKS = 3 * RTP_CLOCK_HZ
 
@@ -46,13 +44,11 @@ class LiveStyle:
         self._now_ticks = 0
         self._is_stopped = False
         self._thread: threading.Thread | None = None
-        self._values: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=_MAX_VALUES)
+        self._timeline = StyleTimeline()
         self._last_seen_ticks: int | None = None
-        self._failure: str | None = None
         self._has_ended = False
-        self._num_encoded = 0
-        self._num_skipped = 0
-        self._num_faceless = 0
+        self._stats = PictureStats()
+        """Replaced by the worker alone."""
 
     def start(self) -> None:
         """Open the pictures and begin.
@@ -65,7 +61,7 @@ class LiveStyle:
         self._thread.start()
         if not self._frames.is_live:  # a file's first packet gets its own style, not none
             with self._condition:
-                self._condition.wait_for(lambda: self._num_encoded > 0 or self._has_ended, _FIRST_PICTURE_S)
+                self._condition.wait_for(lambda: self._stats.frames_encoded > 0 or self._has_ended, _FIRST_PICTURE_S)
 
     def values_at(self, ticks: int) -> NDArray[np.float32] | None:
         """[16] at a media time: between two pictures interpolated, after the newest held for a second, then None.
@@ -75,28 +71,11 @@ class LiveStyle:
         with self._condition:
             self._now_ticks = max(self._now_ticks, ticks)
             self._condition.notify_all()
-            while len(self._values) >= 2 and self._values[1][0] <= ticks:
-                self._values.popleft()
-            if not self._values or ticks - self._values[0][0] > MAX_AGE_TICKS:
-                return None
-            before_ticks, before = self._values[0]
-            if len(self._values) < 2 or ticks <= before_ticks:
-                return before.copy() if before_ticks - ticks <= MAX_AGE_TICKS else None
-            after_ticks, after = self._values[1]
-        if after_ticks - before_ticks > MAX_AGE_TICKS:  # no face in between: nothing to interpolate
-            return before.copy()
-        weight = np.float32((ticks - before_ticks) / (after_ticks - before_ticks))
-        return (before + weight * (after - before)).astype(np.float32)
+            return self._timeline.at(ticks)
 
-    def stats(self) -> dict[str, Any]:
-        """Counts of pictures encoded, passed over and without a face."""
-        with self._condition:
-            return {
-                "frames_encoded": self._num_encoded,
-                "frames_skipped": self._num_skipped,
-                "frames_without_face": self._num_faceless,
-                "failure": self._failure,
-            }
+    def stats(self) -> PictureStats:
+        """Counts of pictures, and why there are no more."""
+        return self._stats
 
     def stop(self) -> None:
         """End the worker and close the pictures."""
@@ -146,7 +125,7 @@ class LiveStyle:
             if ticks is None:
                 return False
             self._last_seen_ticks = ticks
-            self._num_skipped += 1
+            self._skipped()
             return True
         frame = self._frames.read_frame()
         if frame is None:
@@ -154,16 +133,16 @@ class LiveStyle:
         # A camera may be faster than the model: keep its pace, with half an interval of tolerance.
         is_early = self._last_seen_ticks is not None and frame.ticks - self._last_seen_ticks < self._interval_ticks / 2
         if is_early:
-            self._num_skipped += 1
+            self._skipped()
             return True
         self._last_seen_ticks = frame.ticks
         values = self._encoder.encode_frame(frame.rgb)
         with self._condition:
-            self._num_encoded += 1
+            self._stats = replace(self._stats, frames_encoded=self._stats.frames_encoded + 1)
             if values is None:
                 self._note_faceless(frame.ticks)
             else:
-                self._values.append((frame.ticks, values.astype(np.float32, copy=False)))
+                self._timeline.add(frame.ticks, values)
             self._condition.notify_all()
         return True
 
@@ -174,13 +153,16 @@ class LiveStyle:
         with self._condition:
             return self._last_seen_ticks + 2 * self._interval_ticks < self._now_ticks
 
+    def _skipped(self) -> None:
+        self._stats = replace(self._stats, frames_skipped=self._stats.frames_skipped + 1)
+
     def _note_faceless(self, ticks: int) -> None:
-        self._num_faceless += 1
-        if self._num_faceless == self._num_encoded and ticks > _NO_FACE_WARNING_TICKS and not self._values:
-            if self._failure is None:
-                logger.warning("no face in the first 3 s of the picture: the far end's face moves by the sound alone")
-            self._failure = "no face in the picture"
+        num_faceless = self._stats.frames_without_face + 1
+        self._stats = replace(self._stats, frames_without_face=num_faceless)
+        is_first = self._stats.failure is None
+        if num_faceless == self._stats.frames_encoded and ticks > _NO_FACE_WARNING_TICKS and is_first:
+            logger.warning("no face in the first 3 s of the picture: the far end's face moves by the sound alone")
+            self._fail("no face in the picture")
 
     def _fail(self, reason: str) -> None:
-        with self._condition:
-            self._failure = reason
+        self._stats = replace(self._stats, failure=reason)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.rtp_time import RTP_CLOCK_HZ
 from talkface_core.style.track import StyleTrack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureStats:
+    """What became of the pictures that style is taken from."""
+
+    frames_encoded: int = 0
+    frames_skipped: int = 0
+    """Passed over: the encoder was slower than the pictures, or the camera faster than the model."""
+    frames_without_face: int = 0
+    failure: str | None = None
+    """Why the face moves by the sound alone."""
 
 
 class StyleSource(Protocol):
@@ -29,7 +42,9 @@ class StyleSource(Protocol):
         """[16] style values at a media time, or None when there are none. Does not wait; times only grow."""
         ...
 
-    def stats(self) -> dict[str, Any]: ...
+    def stats(self) -> PictureStats | None:
+        """Counts of the pictures; None where style comes from none."""
+        ...
 
     def stop(self) -> None: ...
 
@@ -46,9 +61,9 @@ class NoStyle:
         """None, always."""
         return None
 
-    def stats(self) -> dict[str, Any]:
-        """Nothing to tell."""
-        return {}
+    def stats(self) -> PictureStats | None:
+        """None: there are no pictures."""
+        return None
 
     def stop(self) -> None:
         """Nothing to end."""
@@ -69,9 +84,9 @@ class ReferenceStyle:
         """[16] of the track; it turns round at its ends, so that nothing jumps."""
         return self._track.at(ticks / RTP_CLOCK_HZ, loop=True)
 
-    def stats(self) -> dict[str, Any]:
-        """Length of the track."""
-        return {"track_s": round(self._track.duration_s, 3)}
+    def stats(self) -> PictureStats | None:
+        """None: the pictures were seen when the track was recorded."""
+        return None
 
     def stop(self) -> None:
         """Nothing to end."""

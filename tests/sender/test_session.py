@@ -217,7 +217,7 @@ def test_live_style_of_a_video_file(session: Any, link: Any, tmp_path: Path, med
     style = LiveStyle(FileFrames(path, Fraction(25)), Model(style_codec).style_encoder(), Fraction(25))
     stats = run(session(FileAudio(path), style=style))
     assert stats["style"] == "live"
-    assert stats["style_source"]["frames_encoded"] > 0
+    assert stats["pictures"].frames_encoded > 0
     assert len(styles(link)) >= 10
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from sender.errors import DeviceUnavailableError, NoVideoError
 from sender.sources.interfaces import VideoFrame
-from sender.sources.live_style import MAX_AGE_TICKS, READ_AHEAD_TICKS, LiveStyle
+from sender.sources.live_style import READ_AHEAD_TICKS, LiveStyle
+from sender.sources.style_timeline import MAX_AGE_TICKS, MAX_VALUES
 
 INTERVAL = 1920
 
@@ -103,7 +104,7 @@ def test_values_follow_time_and_are_interpolated_between_pictures() -> None:
         values = style.values_at(ticks)
         assert values is not None
         assert values[0] == pytest.approx(ticks / INTERVAL, abs=1e-3)
-    assert style.stats()["frames_skipped"] == 0
+    assert style.stats().frames_skipped == 0
     style.stop()
 
 
@@ -121,7 +122,7 @@ def test_a_slow_encoder_passes_pictures_over_and_keeps_up() -> None:
     values = style.values_at(now)
     assert values is not None
     assert values[0] >= 98  # of picture 100, the one of now
-    assert style.stats()["frames_skipped"] > 80
+    assert style.stats().frames_skipped > 80
     assert pictures.num_converted < 30
     style.stop()
 
@@ -129,21 +130,21 @@ def test_a_slow_encoder_passes_pictures_over_and_keeps_up() -> None:
 def test_after_the_last_picture_values_are_held_for_a_second() -> None:
     pictures = Pictures(25)
     style = make(pictures)
-    settle(style, 48_000, lambda: style.stats()["frames_encoded"] + style.stats()["frames_skipped"] >= 25)
+    settle(style, 48_000, lambda: style.stats().frames_encoded + style.stats().frames_skipped >= 25)
     held = style.values_at(24 * INTERVAL + MAX_AGE_TICKS // 2)
     assert held is not None
     assert held[0] == 24
     assert style.values_at(24 * INTERVAL + MAX_AGE_TICKS + 1) is None
-    assert style.stats()["failure"] is None
+    assert style.stats().failure is None
     style.stop()
 
 
 def test_a_picture_without_a_face_gives_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     style = make(Pictures(), Brightness(blind=True))
     for second in range(1, 6):
-        settle(style, second * 48_000, lambda s=second: style.stats()["frames_without_face"] > s * 10)  # type: ignore[misc]
+        settle(style, second * 48_000, lambda s=second: style.stats().frames_without_face > s * 10)  # type: ignore[misc]
         assert style.values_at(second * 48_000) is None
-    assert style.stats()["failure"] == "no face in the picture"
+    assert style.stats().failure == "no face in the picture"
     assert caplog.text.count("no face in the first 3 s") == 1
     style.stop()
 
@@ -152,8 +153,8 @@ def test_a_picture_without_a_face_gives_nothing_and_says_so(caplog: pytest.LogCa
 def test_what_breaks_ends_style_not_the_call(kind: str) -> None:
     pictures = Pictures(fails_at=5 if kind == "device" else None)
     style = make(pictures, Brightness(fails=kind == "model"))
-    settle(style, 48_000, lambda: style.stats()["failure"] is not None)
-    reason = style.stats()["failure"]
+    settle(style, 48_000, lambda: style.stats().failure is not None)
+    reason = style.stats().failure or ""
     assert ("gone away" if kind == "device" else "weights are broken") in reason
     assert style.values_at(48_000 * 10) is None
     style.stop()
@@ -168,7 +169,7 @@ def test_values_do_not_pile_up() -> None:
     style = make(Pictures())
     for packet in range(1, 400):
         style.values_at(packet * 2880)
-    assert len(style._values) <= 64
+    assert len(style._timeline) <= MAX_VALUES
     style.stop()
 
 

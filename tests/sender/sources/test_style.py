@@ -14,7 +14,7 @@ def test_no_style_has_no_values() -> None:
     style = NoStyle()
     style.start()
     assert style.values_at(0) is None
-    assert style.stats() == {}
+    assert style.stats() is None
     style.stop()
 
 
@@ -26,7 +26,7 @@ def test_a_track_is_played_back_and_forth_without_jumps() -> None:
         np.testing.assert_allclose(np.asarray(style.values_at(1920 * frame)), values[same_as], atol=1e-5)
     steps = np.array([style.values_at(960 * k) for k in range(1000)])
     assert np.abs(np.diff(steps, axis=0)).max() <= np.abs(np.diff(values, axis=0)).max() / 2 + 1e-5
-    assert style.stats() == {"track_s": 2.0}
+    assert style.stats() is None
     style.stop()
 
 
