@@ -120,8 +120,8 @@ class IdentityData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What the receiver heard and showed since the call began; for reports. Sent rarely: with its
-    acknowledgement one costs about 220 bytes on the wire."""
+    """What the receiver heard and showed since the call began. Reserved: no longer sent, and ignored when it comes,
+    because nobody used it and one cost about 220 bytes on the wire with its acknowledgement."""
 
     duration_ms: int = field(metadata=wire(Integer(0)))
     packets_received: int = field(metadata=wire(Integer(0)))

@@ -11,6 +11,10 @@ class PeerIncompatibleError(ReceiverError):
     """The far end speaks another protocol version; the session cannot go on, updating one side helps."""
 
 
+class SessionCrashedError(ReceiverError):
+    """A task of the running session raised what nobody expected: a bug. The session is over; the call cannot go on."""
+
+
 class SinkUnavailableError(ReceiverError):
     """A sink cannot work on this machine (no display, no sound device, folder not writable); the message says why
     and what to do. Raised when the sink is opened, before the call starts."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from protocol.errors import ProtocolError, UnsupportedVersionError
 from protocol.identity.file import IdentityFile
 from protocol.identity.transfer import IdentityAssembler
-from protocol.messages import Bye, Hello, IdentityData, IdentityOffer, IdentityRequest, Message, Stats, decode_message
+from protocol.messages import Bye, Hello, IdentityData, IdentityOffer, Message, decode_message
 from receiver.errors import ReceiverError
 from receiver.identity_store import IdentityStore, identity_for_model
 from talkface_core.interfaces import FaceIdentity, FaceModelInfo
 
 MAX_MESSAGES_BURST = 256
 MAX_MESSAGES_PER_S = 64
-"""A call needs a hello, an offer, a few chunks and two stats a minute."""
+"""A call needs a hello, an offer, a few chunks and a bye."""
 MAX_IDENTITIES = 16
 """Changes of face per call; each costs seconds of preparation."""
 
@@ -44,7 +44,7 @@ class ControlOutcome:
     """Sentences for the user."""
     failure: str | None = None
     """Why the call cannot go on."""
-    is_over: bool = False
+    bye: Bye | None = None
     """The far end hung up."""
 
 
@@ -54,7 +54,6 @@ class PeerControl:
     def __init__(self, info: FaceModelInfo, store: IdentityStore | None, *, agent: str = "talkface") -> None:
         self.counters = ControlCounters()
         self.peer_hello: Hello | None = None
-        self.peer_stats: Stats | None = None
         self.style_is_usable = True
         self.identity_name: str | None = None
         """Name inside the peer's identity file; untrusted text."""
@@ -100,13 +99,9 @@ class PeerControl:
             return self._take_offer(message)
         if isinstance(message, IdentityData):
             return self._take_chunk(message)
-        if isinstance(message, Stats):
-            self.peer_stats = message
-        elif isinstance(message, Bye):
-            return ControlOutcome(is_over=True)
-        elif isinstance(message, IdentityRequest):
-            pass  # for the sending side of this end
-        return ControlOutcome()
+        if isinstance(message, Bye):
+            return ControlOutcome(bye=message)
+        return ControlOutcome()  # a request is for the sending half of this side; statistics are not used
 
     def _is_allowed(self, now_us: int) -> bool:
         if self._allowance_us is not None:

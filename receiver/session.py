@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.interfaces import Clock, MediaLink, ReceivedPacket
+from protocol.interfaces import Clock, EndCause, MediaLink, ReceivedPacket, SessionEnd
 from protocol.messages import Bye, Message, encode_message
 from receiver.drawing.face_switcher import FaceSwitcher
 from receiver.drawing.render_worker import DrawnFrame, RenderWorker
@@ -23,21 +23,20 @@ from receiver.errors import InvalidStateError, PeerIncompatibleError
 from receiver.identity_store import IdentityStore
 from receiver.peer_control import ControlOutcome, PeerControl
 from receiver.pipeline import ReceivingPipeline
-from receiver.session_stats import session_stats, stats_message
+from receiver.session_life import SessionLife
+from receiver.session_stats import ReceivingStats, SinkStats, receiving_stats
 from receiver.sinks.audio_device import AudioDeviceSink
 from receiver.sinks.sink import MediaSink, SinkFormat, SinkThread
 from talkface_core.interfaces import FaceIdentity, FaceModel
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MIN_RENDER_MARGIN_US = 60_000
 """Between a frame's sound being ready and the frame being shown: drawing, and a busy machine's scheduling."""
 MAX_RENDER_MARGIN_US = 400_000
 """A machine that needs more than 250 ms for a frame shows a face that is behind its sound."""
-STATS_INTERVAL_S = 30.0
-"""One costs 220 bytes on the wire with its acknowledgement; loss and jitter go by RTCP every 5 s anyway."""
 DRAIN_S = 0.25
 """After a bye, beyond the playout and presentation delay: for packets that the bye overtook."""
 BYE_TIMEOUT_S = 1.0
@@ -74,10 +73,6 @@ class ReceivingSession:
         is_greeting: send hello and bye; False where a sending session on the same link does.
         on_note: called with sentences that the user should see.
         """
-        self.ended = asyncio.Event()
-        """Set when the far end has hung up (what it sent has been played by then) or cannot be understood."""
-        self.failure: PeerIncompatibleError | None = None
-        """Why the far end cannot be understood."""
         self.notes: list[str] = []
         self.control = PeerControl(model.info, identity_store)
         self._link = link
@@ -95,7 +90,7 @@ class ReceivingSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._outbox: asyncio.Queue[Message] = asyncio.Queue(MAX_QUEUED_MESSAGES)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._life = SessionLife()
         self._stopped_us: int | None = None
 
     async def start(self) -> None:
@@ -105,8 +100,8 @@ class ReceivingSession:
             SinkUnavailableError: a sink cannot work here.
             talkface_core.errors.RuntimeUnavailableError: the asked-for runtime cannot run here.
         """
-        if self._loop is not None:
-            raise InvalidStateError("receiving session: started twice")
+        if self._loop is not None or self._stopped_us is not None:
+            raise InvalidStateError("receiving session: started twice, or after its end")
         self._loop = asyncio.get_running_loop()
         info = self._model.info
         try:
@@ -134,25 +129,34 @@ class ReceivingSession:
         )
         worker.start()
         self._pipeline, self._worker = pipeline, worker
-        for work in (self._run(pipeline), self._send_messages(), self._send_stats()):
-            self._spawn(work)
+        self._life.spawn(self._run(pipeline))
+        self._life.spawn(self._send_messages())
         self._attach(self._link)
 
+    async def wait_ended(self) -> SessionEnd:
+        """Until the far end has hung up (what it sent has been played by then) or `stop` was called.
+
+        Raises:
+            PeerIncompatibleError: the far end cannot be understood.
+            SessionCrashedError: one of the session's own tasks failed.
+        """
+        return await self._life.wait()
+
     async def stop(self, reason: str = "") -> None:
-        """Say bye, end the threads, finish the files. Safe to call twice, and after a failed start."""
-        if self._stopped_us is not None or self._loop is None:
+        """Say bye, end the threads, finish the files. Safe to call twice, from any state and after a failed start."""
+        if self._stopped_us is not None:
             return
         self._stopped_us = self._clock.now_us()
+        says_bye = self._is_greeting and self._pipeline is not None and not self._life.is_over
+        self._life.end(EndCause.STOPPED)
         try:
-            if self._is_greeting and not self.ended.is_set():
+            if says_bye:
                 async with asyncio.timeout(BYE_TIMEOUT_S):
                     await self._link.send_control(encode_message(Bye(reason=reason)))
         except (TimeoutError, ConnectionError) as error:
-            _log.debug("bye was not sent: %s", error)
+            logger.debug("bye was not sent: %s", error)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._life.cancel_tasks()
             await self._switcher.stop()
             if self._worker is not None:
                 await asyncio.to_thread(self._worker.stop)
@@ -167,15 +171,15 @@ class ReceivingSession:
     async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
-    def replace_link(self, link: MediaLink) -> None:
+    async def replace_link(self, link: MediaLink) -> None:
         """Go on over a new connection to the same peer; what the old one still delivers is ignored."""
         self._link = link
         if self._pipeline is not None:
             self._pipeline.intake.expect_new_stream()
             self._attach(link)
 
-    def stats(self) -> dict[str, Any]:
-        """The receiving half of report.json: `audio`, `video`, `av_skew_ms`, `runtime`, and more counters.
+    def stats(self) -> ReceivingStats:
+        """Everything that was counted, up to now or to `stop`.
 
         Raises:
             InvalidStateError: the session is not ready yet.
@@ -184,15 +188,11 @@ class ReceivingSession:
             raise InvalidStateError("receiving session: not started")
         now_us = self._stopped_us if self._stopped_us is not None else self._clock.now_us()
         dropped = [sink.counters for sink in self._sinks]
-        return {
-            **session_stats(self._pipeline, self._worker, self.control, now_us),
-            "sinks": {
-                "dropped_frames": sum(counters.dropped_frames for counters in dropped),
-                "dropped_audio": sum(counters.dropped_audio for counters in dropped),
-            },
-            "identity": self.control.identity_name,
-            "notes": list(self.notes),
-        }
+        sinks = SinkStats(
+            dropped_frames=sum(counters.dropped_frames for counters in dropped),
+            dropped_audio=sum(counters.dropped_audio for counters in dropped),
+        )
+        return receiving_stats(self._pipeline, self._worker, self.control, sinks, self.notes, now_us)
 
     def pcm_ready(self) -> list[tuple[int, int, int]]:
         """(16-bit sequence number, 32-bit RTP timestamp, local us) of each packet whose sound became ready."""
@@ -225,17 +225,16 @@ class ReceivingSession:
         if outcome.identity is not None and self._worker is not None:
             self._switcher.switch(outcome.identity, self._worker.use, self._note)
         if outcome.failure is not None:
-            self.failure = PeerIncompatibleError(outcome.failure)
-            self.ended.set()
-        if outcome.is_over:
-            self._spawn(self._drain())
+            self._life.fail(PeerIncompatibleError(outcome.failure))
+        if outcome.bye is not None:
+            self._life.spawn(self._drain(outcome.bye))
 
     def _post(self, message: Message) -> None:
         """Queue a message; refuse_newest. A peer that reads nothing must not cost memory."""
         try:
             self._outbox.put_nowait(message)
         except asyncio.QueueFull:
-            _log.debug("control message dropped: %d wait already", MAX_QUEUED_MESSAGES)
+            logger.debug("control message dropped: %d wait already", MAX_QUEUED_MESSAGES)
 
     # --- tasks ---
 
@@ -258,31 +257,14 @@ class ReceivingSession:
             try:
                 await self._link.send_control(encode_message(message))
             except ConnectionError as error:  # no control channel (a browser), or the link is being replaced
-                _log.debug("control message not sent: %s", error)
+                logger.debug("control message not sent: %s", error)
 
-    async def _send_stats(self) -> None:
-        while True:
-            await asyncio.sleep(STATS_INTERVAL_S)
-            if self.control.peer_hello is not None:
-                self._post(stats_message(self.stats()))
-
-    async def _drain(self) -> None:
+    async def _drain(self, bye: Bye) -> None:
         """Play what the far end sent before it hung up."""
         if self._pipeline is not None and self._pipeline.clock.is_started:
             delay_ms = self._pipeline.playout.delay.target_ms
             await asyncio.sleep(DRAIN_S + delay_ms / 1000 + self._pipeline.clock.presentation_delay_us / 1e6)
-        self.ended.set()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(self._task_done)
-        self._tasks.append(task)
-
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("the receiving session failed", exc_info=error)
-            self._note(f"the receiving session failed: {error}")
-            self.ended.set()
+        self._life.end(EndCause.PEER_LEFT, bye.reason)
 
     # --- out ---
 

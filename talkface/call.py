@@ -15,12 +15,13 @@ import ssl
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from protocol.errors import ProtocolError
-from protocol.interfaces import Clock
+from protocol.interfaces import Clock, EndCause
 from protocol.presets import get_preset
 from protocol.signalling.client import SignallingClient
 from receiver.errors import ReceiverError
@@ -233,7 +234,7 @@ class CallSide:
         self._record.start_us = self._clock.now_us()
         self._spawn(self._sampler.run())
         if self._receiving is not None:
-            self._receiving.replace_link(link)
+            await self._receiving.replace_link(link)
         while self._source is not None and self._sending is None:
             try:
                 self._sending = await self._start_sending(link, self._source)
@@ -251,7 +252,7 @@ class CallSide:
     async def _next_link(self) -> RtcLink:
         link = await self._links.get()
         if self._receiving is not None:
-            self._receiving.replace_link(link)
+            await self._receiving.replace_link(link)
         return link
 
     async def _start_sending(self, link: RtcLink, source: Source) -> SendingSession:
@@ -288,10 +289,9 @@ class CallSide:
             self._stop("the far end has hung up", by_far_end=True)
 
     async def _watch_receiving(self, session: ReceivingSession) -> None:
-        await session.ended.wait()
-        if session.failure is not None:
-            raise session.failure
-        self._stop("the far end has hung up", by_far_end=True)
+        end = await session.wait_ended()
+        if end.cause is EndCause.PEER_LEFT:
+            self._stop("the far end has hung up", by_far_end=True)
 
     async def _watch_call(self, call_task: asyncio.Task[None]) -> None:
         await asyncio.wait({call_task})
@@ -302,7 +302,7 @@ class CallSide:
             raise error
         if self._receiving is not None and not self._over.is_set():
             with suppress(TimeoutError):  # its bye may still be on its way to the speaker
-                await asyncio.wait_for(self._receiving.ended.wait(), PARTING_S / 2)
+                await asyncio.wait_for(self._receiving.wait_ended(), PARTING_S / 2)
         self._stop("the far end has left", by_far_end=True)
 
     async def _limit_waiting(self) -> None:
@@ -365,9 +365,9 @@ class CallSide:
             await self._sending.stop(self._reason)
         if self._receiving is not None:
             await self._receiving.stop(self._reason)
-            record.receiving = self._receiving.stats()
+            received = self._receiving.stats()
+            record.receiving, record.runtime = asdict(received), received.runtime
             record.ready = [(timestamp, ready_us) for _, timestamp, ready_us in self._receiving.pcm_ready()]
-            record.runtime = str(record.receiving["runtime"])
         if record.start_us and self._error is None and not self._ended_by_far_end:
             await asyncio.wait({call_task}, timeout=PARTING_S)
         call_task.cancel()

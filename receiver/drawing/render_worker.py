@@ -22,7 +22,7 @@ from receiver.errors import InvalidStateError
 from receiver.playout.sample_store import SampleStore
 from talkface_core.interfaces import FaceRenderer
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 8
 """0.3 s; drop_oldest."""
@@ -165,7 +165,7 @@ class RenderWorker:
                 self.counters.failed += 1
                 is_first = self.counters.failed == 1
             if is_first:
-                _log.exception("drawing a frame failed; further failures are only counted")
+                logger.exception("drawing a frame failed; further failures are only counted")
             return None
         with self._wake:
             self._last_drawn_us = self._clock.now_us()

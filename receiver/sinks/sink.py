@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from receiver.errors import SinkUnavailableError
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 QUEUE_ITEMS = 512
 """About 6 s of frames and sound; see the module docstring for what gives way."""
@@ -174,7 +174,7 @@ class SinkThread:
         try:
             self._write_all()
         except Exception as error:  # a full disk, a closed window, a device that went away: the call goes on
-            _log.exception("a sink failed and was closed")
+            logger.exception("a sink failed and was closed")
             self._on_failure(f"{type(self._sink).__name__}: {error}")
             with self._wake:
                 self._is_closing = True

@@ -19,7 +19,7 @@ from protocol.messages import (
     encode_message,
 )
 from receiver.identity_store import IdentityStore
-from receiver.peer_control import MAX_IDENTITIES, MAX_MESSAGES_BURST, PeerControl
+from receiver.peer_control import MAX_IDENTITIES, MAX_MESSAGES_BURST, ControlOutcome, PeerControl
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ def test_flood_is_cut_off_and_ends_when_it_ends(control: PeerControl) -> None:
     outcomes = [control.handle(b"garbage", 0) for _ in range(10_000)]
     assert control.counters.flooded == 10_000 - MAX_MESSAGES_BURST
     assert len(outcomes) == 10_000
-    assert not control.handle(message, 0).is_over
-    assert control.handle(message, 1_000_000).is_over
+    assert control.handle(message, 0).bye is None
+    assert control.handle(message, 1_000_000).bye == Bye(reason="x")
 
 
 def test_garbage_never_raises(kit: ModuleType, control: PeerControl) -> None:
@@ -144,8 +144,7 @@ def test_garbage_never_raises(kit: ModuleType, control: PeerControl) -> None:
             message[rng.randrange(len(message))] = rng.randrange(256)
         control.handle(bytes(message[: rng.randrange(len(message) + 1)]), index * 1_000_000)
     assert control.counters.malformed > 1_000
-    assert control.handle(samples[-1], 10**12).failure is None
-    assert control.peer_stats == Stats(**stats)
+    assert control.handle(samples[-1], 10**12) == ControlOutcome()
 
 
 def test_chunks_that_nobody_asked_for_are_dropped(control: PeerControl) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +17,11 @@ import pytest
 
 from protocol.errors import ProtocolError
 from protocol.identity.transfer import identity_chunks, offer_identity
+from protocol.interfaces import EndCause, SessionEnd
 from protocol.messages import Bye, Hello, IdentityRequest, decode_message, encode_message
-from receiver.errors import InvalidStateError, PeerIncompatibleError, SinkUnavailableError
+from receiver.errors import InvalidStateError, PeerIncompatibleError, SessionCrashedError, SinkUnavailableError
 from receiver.identity_store import IdentityStore
 from receiver.session import ReceivingSession
-from receiver.session_stats import stats_message
 from receiver.sinks.mp4 import Mp4Sink
 from receiver.sinks.sink import CallbackSink
 
@@ -77,30 +78,27 @@ def test_whole_call_with_loss_garbage_and_identity(
             await kit.play_live(
                 link, stream(kit, speech_packets), 40, lost=lambda index: index > 0 and rng.random() < 0.1
             )
-            link.deliver_control(encode_message(Bye(reason="end")))
-            await asyncio.wait_for(session.ended.wait(), 5)
+            link.deliver_control(encode_message(Bye(reason="enough")))
+            assert await asyncio.wait_for(session.wait_ended(), 5) == SessionEnd(EndCause.PEER_LEFT, "enough")
 
     asyncio.run(run())
     stats = session.stats()
-    assert json.loads(json.dumps(stats)) == stats
-    assert stats["audio"]["malformed"] == 1
-    assert stats["control"]["malformed"] == 1
-    assert stats["audio"]["packets_received"] + stats["audio"]["lost"] in (39, 40)
-    assert stats["audio"]["longest_sound_stall_ms"] == 0
-    assert stats["style"]["decoded"] == stats["audio"]["packets_received"]
-    assert stats["video"]["frames_expected"] >= 55
-    assert 0 < stats["video"]["frames_shown"] <= stats["video"]["frames_expected"]  # how many: the machine's business
+    assert json.loads(json.dumps(asdict(stats)))["identity"] == "somebody"
+    assert stats.audio.malformed == 1
+    assert stats.control.malformed == 1
+    assert stats.audio.packets_received + stats.audio.lost in (39, 40)
+    assert stats.audio.longest_sound_stall_ms == 0
+    assert stats.style.decoded == stats.audio.packets_received
+    assert stats.video.frames_expected >= 55
+    assert 0 < stats.video.frames_shown <= stats.video.frames_expected  # how many: the machine's business
     assert set(levels) <= {DEFAULT_LEVEL, OWN_LEVEL}
     assert levels[-1] == OWN_LEVEL
-    assert session.failure is None
-    assert len(session.pcm_ready()) == stats["audio"]["packets_received"]
+    assert len(session.pcm_ready()) == stats.audio.packets_received
     assert IdentityStore(tmp_path / "identities").load(identity.content_hash()) is not None
     with av.open(str(tmp_path / "call.mp4")) as container:
         frames = [round(float(frame.pts * frame.time_base) * 25) for frame in container.decode(video=0)]
     assert frames == sorted(set(frames))
-    assert len(frames) == stats["video"]["frames_shown"]
-    message = stats_message(stats)
-    assert message.packets_received == stats["audio"]["packets_received"]
+    assert len(frames) == stats.video.frames_shown
 
 
 def test_new_link_keeps_face_timeline_and_counters(
@@ -112,7 +110,7 @@ def test_new_link_keeps_face_timeline_and_counters(
         async with session:
             await kit.play_live(link, stream(kit, speech_packets), 8, lost=lambda index: False)
             replacement = kit.MemoryLink()
-            session.replace_link(replacement)
+            await session.replace_link(replacement)
             link.deliver_audio(kit.Stream(speech_packets).packet(9, kit.MonotonicClock().now_us()))
             fresh = stream(kit, speech_packets, first_sequence=3, first_timestamp=4, ssrc=9)
             await kit.play_live(replacement, fresh, 8, lost=lambda index: False)
@@ -121,10 +119,10 @@ def test_new_link_keeps_face_timeline_and_counters(
 
     asyncio.run(run())
     stats = session.stats()
-    assert stats["audio"]["packets_received"] == 16
-    assert stats["audio"]["lost"] == 0
-    assert stats["video"]["frames_expected"] > 18
-    assert stats["video"]["frames_shown"] > 0
+    assert stats.audio.packets_received == 16
+    assert stats.audio.lost == 0
+    assert stats.video.frames_expected > 18
+    assert stats.video.frames_shown > 0
 
 
 def test_peer_without_control_channel_drives_the_default_face(
@@ -140,7 +138,7 @@ def test_peer_without_control_channel_drives_the_default_face(
             await asyncio.sleep(0.3)
 
     asyncio.run(run())
-    assert session.stats()["audio"]["packets_received"] == 30
+    assert session.stats().audio.packets_received == 30
     assert set(levels) == {DEFAULT_LEVEL}
     assert session.notes == []
 
@@ -153,11 +151,48 @@ def test_other_version_ends_the_session_with_a_clear_error(make_session: Callabl
             message = bytearray(encode_message(session.control.hello))
             message[3] = 9
             link.deliver_control(bytes(message))
-            await asyncio.wait_for(session.ended.wait(), 2)
+            for _ in range(2):  # whoever asks, and however often
+                with pytest.raises(PeerIncompatibleError, match="update talkface"):
+                    await asyncio.wait_for(session.wait_ended(), 2)
 
     asyncio.run(run())
-    assert isinstance(session.failure, PeerIncompatibleError)
-    assert "update talkface" in str(session.failure)
+
+
+def test_crash_of_a_task_is_an_error_and_no_hang_up(
+    kit: ModuleType, make_session: Callable[..., Any], speech_packets: list[bytes]
+) -> None:
+    class BrokenDecoder(kit.ByteStyleDecoder):
+        def decode(self, payload: bytes, *, is_contiguous: bool) -> Any:
+            raise ZeroDivisionError("a bug in a style decoder")
+
+    model = kit.ChartModel()
+    model.payload_decoder = BrokenDecoder
+    session, link, _ = make_session(model=model)
+
+    async def run() -> None:
+        async with session:
+            await kit.play_live(link, stream(kit, speech_packets), 4, lost=lambda index: False)
+            with pytest.raises(SessionCrashedError, match=r"session failed: ZeroDivisionError: a bug in a style"):
+                await asyncio.wait_for(session.wait_ended(), 2)
+
+    asyncio.run(run())
+
+
+def test_stop_ends_the_session_from_any_state(make_session: Callable[..., Any]) -> None:
+    async def run() -> None:
+        session, link, _ = make_session()
+        await session.stop()
+        assert await session.wait_ended() == SessionEnd(EndCause.STOPPED)
+        assert link.sent == [], "nobody was greeted, so nobody is told"
+        with pytest.raises(InvalidStateError, match="after its end"):
+            await session.start()
+        running, _, _ = make_session()
+        waiting = asyncio.create_task(running.wait_ended())
+        async with running:
+            assert not waiting.done()
+        assert await waiting == await running.wait_ended() == SessionEnd(EndCause.STOPPED)
+
+    asyncio.run(run())
 
 
 def test_mismatch_becomes_a_note(make_session: Callable[..., Any]) -> None:
@@ -177,7 +212,7 @@ def test_mismatch_becomes_a_note(make_session: Callable[..., Any]) -> None:
 
     asyncio.run(run())
     assert len(notes) == 1
-    assert session.stats()["notes"] == notes
+    assert session.stats().notes == tuple(notes)
 
 
 def test_session_without_any_packet_ends_cleanly(make_session: Callable[..., Any], tmp_path: Path) -> None:
@@ -192,9 +227,9 @@ def test_session_without_any_packet_ends_cleanly(make_session: Callable[..., Any
 
     asyncio.run(run())
     stats = session.stats()
-    assert stats["duration_s"] == 0.0
-    assert stats["video"] == {**stats["video"], "frames_expected": 0, "frames_shown": 0, "fps": 0.0}
-    assert stats["av_skew_ms"]["p95"] is None
+    assert stats.duration_s == 0.0
+    assert (stats.video.frames_expected, stats.video.frames_shown, stats.video.fps) == (0, 0, 0.0)
+    assert stats.av_skew_ms.p95 is None
     assert levels == []
     assert not (tmp_path / "call.mp4").exists()
     assert isinstance(decode_message(link.sent[-1]), Bye)
@@ -246,8 +281,8 @@ def test_audio_flood_and_garbage_do_not_hurt(
 
     asyncio.run(run())
     stats = session.stats()
-    assert stats["audio"]["malformed"] + stats["audio"]["stray"] > 1_000
-    assert stats["control"]["flooded"] > 4_000
-    assert stats["video"]["frames_shown"] > 0
+    assert stats.audio.malformed + stats.audio.stray > 1_000
+    assert stats.control.flooded > 4_000
+    assert stats.video.frames_shown > 0
     with pytest.raises(ProtocolError):
         decode_message(b"garbage")

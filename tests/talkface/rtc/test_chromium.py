@@ -23,7 +23,7 @@ import pytest
 import websockets
 from numpy.typing import NDArray
 
-from protocol.interfaces import PacketCost, ReceivedPacket
+from protocol.interfaces import EndCause, PacketCost, ReceivedPacket, SessionEnd
 from protocol.opus_padding import (
     add_padding,
     comfort_noise_packet,
@@ -33,6 +33,7 @@ from protocol.opus_padding import (
 )
 from protocol.style_block import StyleBlock
 from receiver.session import ReceivingSession
+from receiver.session_stats import ReceivingStats
 from receiver.sinks.sink import CallbackSink
 from talkface.rtc.link import RtcLink
 from talkface_core.face.model import tiny_face_model
@@ -303,7 +304,7 @@ def test_chromiums_microphone_drives_a_face(lab: LinkLab, speech: Pcm, microphon
     )
     model = tiny_face_model()
 
-    async def run() -> tuple[dict[str, Any], list[str]]:
+    async def run() -> tuple[ReceivingStats, SessionEnd]:
         link = lab.link(bind_addresses=None)
         session = ReceivingSession(link, lab.clock, model, [sink], default_identity=model.default_identity())
         await session.start()
@@ -315,12 +316,12 @@ def test_chromiums_microphone_drives_a_face(lab: LinkLab, speech: Pcm, microphon
         stats = session.stats()
         await session.stop()
         await link.close()
-        return stats, session.notes
+        return stats, await session.wait_ended()
 
-    stats, notes = asyncio.run(run())
-    assert not [note for note in notes if "failed" in note]
-    assert stats["audio"]["packets_received"] > 60
-    assert stats["audio"]["lost"] == 0
+    stats, end = asyncio.run(run())
+    assert end == SessionEnd(EndCause.STOPPED), "it had not failed before"
+    assert stats.audio.packets_received > 60
+    assert stats.audio.lost == 0
     assert len(frames) > 75, "25 frames/s for 6 s; a busy machine may skip some"
     images = np.stack(frames).astype(np.float32)
     assert np.abs(np.diff(images, axis=0)).mean() > 0.05, "the face moves with the sound"
