@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from websockets.asyncio.server import ServerConnection
@@ -45,7 +46,8 @@ class SignallingLimits:
 class ConnectionGuard:
     """Counts what is open and what came in, and says no in time."""
 
-    def __init__(self, limits: SignallingLimits, refusals: Counter[str]) -> None:
+    def __init__(self, limits: SignallingLimits, refusals: Counter[str], now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
         self._limits = limits
         self._refusals = refusals
         self._rate = AddressLimiter(limits.connections_burst, limits.connections_per_s)
@@ -53,13 +55,13 @@ class ConnectionGuard:
         self.open_connections: Counter[str] = Counter()
         """By address; connections that have not finished their handshake count."""
 
-    def may_connect(self, address: str, now_s: float) -> bool:
+    def may_connect(self, address: str) -> bool:
         """Whether one more websocket from this address is not too often."""
-        return self._allow(self._rate.take(address, now_s), RateLimitedError.code)
+        return self._allow(self._rate.take(address, self._now_s()), RateLimitedError.code)
 
-    def may_receive(self, address: str, num_bytes: int, now_s: float) -> bool:
+    def may_receive(self, address: str, num_bytes: int) -> bool:
         """Whether so many bytes more from this address are not too much."""
-        return self._allow(self._traffic.take(address, now_s, num_bytes), RateLimitedError.code)
+        return self._allow(self._traffic.take(address, self._now_s(), num_bytes), RateLimitedError.code)
 
     def opened(self, address: str) -> bool:
         """Count a connection in; False when there are too many."""
@@ -107,7 +109,7 @@ class GuardedConnection(ServerConnection):
         """asyncio: bytes came in."""
         if self.transport.is_closing():
             return
-        if self.guard.may_receive(self._address, len(data), self.loop.time()):
+        if self.guard.may_receive(self._address, len(data)):
             super().data_received(data)
         else:
             self.transport.abort()

@@ -23,7 +23,7 @@ class Peer:
         self.has_left = False
         """It said that it leaves."""
         self.alone_since_s = 0.0
-        """Event loop time since when nobody else was in its room."""
+        """Server time since when nobody else was in its room."""
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_QUEUED_MESSAGES)
 
     async def receive(self) -> SignallingMessage:

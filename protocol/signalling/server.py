@@ -10,7 +10,9 @@ import asyncio
 import http
 import logging
 import ssl
+import time
 from collections import Counter
+from collections.abc import Callable
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -40,7 +42,7 @@ from protocol.signalling.messages import (
 from protocol.signalling.peer import Peer
 from protocol.signalling.rooms import RoomTable
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _SWEEP_INTERVAL_S = 0.25
 
 
@@ -58,17 +60,27 @@ class SignallingServer:
         *,
         tls: ssl.SSLContext | None = None,
         limits: SignallingLimits | None = None,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """
+        Args:
+            host: address to listen on; None for all.
+            port: 0 takes a free one.
+            tls: with it the server speaks wss:// only.
+            limits: what strangers may cost it.
+            now_s: monotonic time by which it measures who has been alone for how long and who comes too often.
+        """
         self._host = host
         self._port = port
         self._tls = tls
+        self._now_s = now_s
         self.limits = limits or SignallingLimits()
         self.rooms: RoomTable[Peer] = RoomTable(self.limits.max_rooms)
         self.refusals: Counter[str] = Counter()
         """How often each error code was the end of a connection."""
         self.num_pairs = 0
         """How often two peers met."""
-        self.guard = ConnectionGuard(self.limits, self.refusals)
+        self.guard = ConnectionGuard(self.limits, self.refusals, now_s)
         self._peers: set[Peer] = set()
         self._server: Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -128,7 +140,7 @@ class SignallingServer:
 
     def _check_request(self, connection: ServerConnection, _: Request) -> Response | None:
         """Refuse an address that connects too often, in words that a browser or a person can read."""
-        if self.guard.may_connect(address_of(connection), asyncio.get_running_loop().time()):
+        if self.guard.may_connect(address_of(connection)):
             return None
         return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from your address.\n")
 
@@ -190,7 +202,7 @@ class SignallingServer:
             self._refuse(replaced, ReplacedError("the same peer joined again over a newer connection"))
             replaced.finish()
         peer.send(Joined(generation=room.generation))
-        peer.alone_since_s = asyncio.get_running_loop().time()
+        peer.alone_since_s = self._now_s()
         if other is not None:
             self.num_pairs += 1
             for member in (other, peer):
@@ -218,25 +230,24 @@ class SignallingServer:
             return
         stays, peer.room = self.rooms.leave(peer.room, peer), None
         if stays is not None:
-            stays.alone_since_s = asyncio.get_running_loop().time()
+            stays.alone_since_s = self._now_s()
             stays.send(PeerLeft(is_final=is_final))
 
     def _refuse(self, peer: Peer, error: SignallingError) -> None:
         self.refusals[error.code] += 1
-        log.info("refused %s: %s", address_of(peer.socket), error)
+        logger.info("refused %s: %s", address_of(peer.socket), error)
         reason = str(error).encode()[:MAX_REASON_BYTES].decode(errors="ignore")
         peer.send(Refused(code=error.code, reason=reason))
 
     async def _sweep(self) -> None:
         """End the wait of those who have been alone for too long."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL_S)
             for peer in list(self._peers):
                 room = peer.room
                 if room is None or room.is_complete:
                     continue
-                if loop.time() - peer.alone_since_s > self.limits.alone_timeout_s:
+                if self._now_s() - peer.alone_since_s > self.limits.alone_timeout_s:
                     self._leave(peer, is_final=False)
                     self._refuse(peer, IdleTimeoutError("nobody joined in time, join again to go on waiting"))
                     peer.finish()

@@ -14,7 +14,13 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from protocol.errors import RateLimitedError, ServerBusyError, SignallingUnreachableError
+from protocol.errors import (
+    IdleTimeoutError,
+    RateLimitedError,
+    ServerBusyError,
+    SignallingError,
+    SignallingUnreachableError,
+)
 from protocol.interfaces import Clock
 from protocol.signalling.messages import Description, DescriptionKind, PeerJoined, PeerLeft
 from talkface.rtc.link import LinkError, LinkState, RtcLink
@@ -137,10 +143,16 @@ class RtcCall:
                 if attempt:
                     await self._signalling.connect()
                 return await self._signalling.next_event()
-            except _RETRYABLE as error:
+            except SignallingError as error:
+                if not self._may_try_again(error):
+                    raise
                 logger.info("signalling: %s", error)
                 await asyncio.sleep(_SIGNALLING_RETRIES_S[min(attempt, len(_SIGNALLING_RETRIES_S) - 1)])
                 attempt += 1
+
+    def _may_try_again(self, error: SignallingError) -> bool:
+        """Nobody came in time, or no answer to the join in time: that ends the wait for a call, not a call."""
+        return isinstance(error, _RETRYABLE) or (isinstance(error, IdleTimeoutError) and self.link is not None)
 
     async def _meet_again(self) -> None:
         """Join the room anew, so that both ends negotiate."""
@@ -149,7 +161,9 @@ class RtcCall:
         self._retry_at_us = self._clock.now_us() + AUDIO_SILENCE_US
         try:
             await self._signalling.connect()
-        except _RETRYABLE as error:
+        except SignallingError as error:
+            if not self._may_try_again(error):
+                raise
             logger.info("signalling: %s", error)
             self._retry_at_us = self._clock.now_us() + 500_000
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from protocol.errors import WrongSecretError
+from protocol.errors import IdleTimeoutError, SignallingUnreachableError, WrongSecretError
 from protocol.interfaces import PacketCost, ReceivedPacket
 from protocol.signalling.client import SignallingClient
+from protocol.signalling.guard import SignallingLimits
+from protocol.signalling.messages import Description, PeerJoined, PeerLeft
 from protocol.signalling.server import SignallingServer
 from talkface.rough_network.control import RelayControl, RelayedSignalling
 from talkface.rough_network.relay import Relay, RelaySettings
@@ -158,6 +161,67 @@ def test_a_peer_that_only_listens_is_not_taken_for_lost(lab: LinkLab, speech_pac
             return alice
 
     assert CallState.INTERRUPTED not in asyncio.run(run()).states
+
+
+class CutOff:
+    """Signalling of an end that loses the way to the server, and the server only."""
+
+    def __init__(self, inner: SignallingClient) -> None:
+        self._inner = inner
+        self.is_cut = False
+        self.send_description, self.close = inner.send_description, inner.close
+
+    def cut(self) -> None:
+        self.is_cut = True
+        self._inner.rejoin()
+
+    async def connect(self) -> None:
+        if self.is_cut:
+            raise SignallingUnreachableError("cut off")
+        await self._inner.connect()
+
+    async def next_event(self) -> PeerJoined | PeerLeft | Description:
+        return await self._inner.next_event()
+
+
+def test_an_hour_alone_at_the_server_does_not_end_a_call_that_runs(lab: LinkLab, speech_packets: list[bytes]) -> None:
+    hours_s = 0.0
+
+    async def run() -> None:
+        nonlocal hours_s
+        async with SignallingServer("127.0.0.1", 0, now_s=lambda: time.monotonic() + hours_s) as server:
+            url = f"ws://127.0.0.1:{server.port}"
+            cut_off = CutOff(SignallingClient(url, room="kitchen", secret="tea"))
+            alice, bob = End(lab, SignallingClient(url, room="kitchen", secret="tea")), End(lab, cut_off)
+            tasks = [asyncio.ensure_future(end.run(speech_packets)) for end in (alice, bob)]
+            await lab.until(lambda: alice.heard_s and bob.heard_s)
+            cut_off.cut()
+            await lab.until(lambda: len(server.rooms) == 1 and not server.rooms.find("kitchen").is_complete)
+            hours_s += server.limits.alone_timeout_s + 1
+            await lab.until(lambda: server.refusals == {IdleTimeoutError.code: 1})
+            count = len(alice.heard_s)
+            await lab.until(lambda: tasks[0].done() or len(alice.heard_s) > count + 20)
+            assert not any(task.done() for task in tasks), "the call goes on"
+            # She waits in the room as before, so the two can meet there again.
+            await lab.until(lambda: len(server.rooms) == 1)
+            cut_off.is_cut = False
+            await lab.until(lambda: alice.call.reconnects == bob.call.reconnects == 1, timeout_s=15)
+            assert all(CallState.INTERRUPTED not in end.states for end in (alice, bob))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    asyncio.run(run())
+
+
+def test_an_hour_alone_before_a_call_is_said(lab: LinkLab) -> None:
+    async def run() -> None:
+        async with SignallingServer("127.0.0.1", 0, limits=SignallingLimits(alone_timeout_s=0.1)) as server:
+            call = End(lab, SignallingClient(f"ws://127.0.0.1:{server.port}", room="kitchen", secret="tea")).call
+            with pytest.raises(IdleTimeoutError):
+                await asyncio.wait_for(call.run(), 10)
+
+    asyncio.run(run())
 
 
 def test_a_wrong_secret_is_the_callers_error(lab: LinkLab) -> None:
