@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class SenderError(RuntimeError):
-    """Base: what stops a sending end; commands print it and exit with a code other than 0."""
+    """Base: what stops a sending side; commands print it and exit with a code other than 0."""
+
+
+class InvalidStateError(SenderError):
+    """A method was called in the wrong order; a bug of the caller."""
 
 
 class SourceError(SenderError):

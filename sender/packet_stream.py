@@ -63,8 +63,8 @@ class PacketStream:
 
     def __init__(self, encoder: SpeechEncoder, preset: Preset, style: StyleScheduler | None = None) -> None:
         """`encoder` is configured for `preset`; `style` None sends sound alone."""
-        self._encoder = encoder
-        self._style = style
+        self.encoder = encoder
+        self.style = style
         self._detector = VoiceActivityDetector()
         self._gate = VoiceGate()
         self._previous: _Encoded | None = None
@@ -77,28 +77,28 @@ class PacketStream:
 
     @property
     def samples_per_packet(self) -> int:
-        return self._encoder.samples_per_packet
+        return self.encoder.samples_per_packet
 
     @property
     def packet_ticks(self) -> int:
         """Duration of the next packet; samples and ticks are both 48 kHz."""
-        return self._encoder.samples_per_packet
+        return self.encoder.samples_per_packet
 
     def configure(self, preset: Preset, *, redundancy: bool, with_lips: bool) -> None:
         """Follow rate control between two packets; timestamps run on."""
         self.redundancy = redundancy
         if preset != self.preset:
-            self._encoder.configure(bitrate_bps=preset.bitrate_bps, packet_ms=preset.packet_ms)
+            self.encoder.configure(bitrate_bps=preset.bitrate_bps, packet_ms=preset.packet_ms)
             self.preset = preset
-            if self._style is not None:
-                self._style.configure(preset)
-        if self._style is not None:
-            self._style.with_lips = with_lips
+            if self.style is not None:
+                self.style.configure(preset)
+        if self.style is not None:
+            self.style.with_lips = with_lips
 
     def request_refresh(self) -> None:
         """Make the next style payload absolute."""
-        if self._style is not None:
-            self._style.request_refresh()
+        if self.style is not None:
+            self.style.request_refresh()
 
     def process(self, pcm: NDArray[np.int16], style_values: NDArray[np.float32] | None) -> list[OutgoingPacket]:
         """Take one packet time of sound, return what goes out for it: 0, 1 or, at the start of a word, 2 packets.
@@ -108,9 +108,9 @@ class PacketStream:
             style_values: [16] at the instant that this sound ends, or None.
         """
         duration = self.packet_ticks
-        opus = self._encoder.encode(pcm)
+        opus = self.encoder.encode(pcm)
         voiced = [bool(flag) for flag in self._detector.process(pcm)]
-        slot = self._gate.next_slot(voiced, self._encoder.packet_ms, self._detector.voice_to_noise_db)
+        slot = self._gate.next_slot(voiced, self.encoder.packet_ms, self._detector.voice_to_noise_db)
         if slot is SlotKind.SPEECH:
             packets = self._speech(opus, duration, style_values)
         else:
@@ -131,9 +131,9 @@ class PacketStream:
             packets.append(speech_packet(previous.opus, previous.ticks, previous.duration_ticks))
             self.totals.num_lookback_packets += 1
         style = b""
-        if self._style is not None:
-            self._style.note_sound(len(opus), duration)
-            style = self._style.talking_payload(values, self.ticks + duration)
+        if self.style is not None:
+            self.style.note_sound(len(opus), duration)
+            style = self.style.talking_payload(values, self.ticks + duration)
         has_partner = self.redundancy and previous is not None and (previous.was_sent or previous.slot_is_free)
         redundancy = previous.opus if has_partner and previous is not None else b""
         packets.append(speech_packet(opus, self.ticks, duration, style=style, previous=redundancy))
@@ -144,8 +144,8 @@ class PacketStream:
     ) -> list[OutgoingPacket]:
         if slot is SlotKind.COMFORT_NOISE:
             return [silent_packet(toc, self.ticks, duration)]
-        if slot is SlotKind.STYLE and self._style is not None:
-            style = self._style.silent_payload(values, self.ticks + duration)
+        if slot is SlotKind.STYLE and self.style is not None:
+            style = self.style.silent_payload(values, self.ticks + duration)
             if style:
                 return [silent_packet(toc, self.ticks, duration, style=style)]
         return []

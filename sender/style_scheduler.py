@@ -12,6 +12,8 @@ sent.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,16 @@ _SOUND_CREDIT_S = 1.0
 """Sound cheaper than the mean is remembered up to this much of the style's budget, against the louder words to come."""
 
 
+@dataclass(slots=True)
+class StyleTotals:
+    """Running sums for the report."""
+
+    num_blocks: int = 0
+    num_payload_bytes: int = 0
+    num_over_budget: int = 0
+    """Blocks left out because the rate was spent."""
+
+
 class StyleScheduler:
     """Turns style values into payloads at the moments when one may be sent."""
 
@@ -44,9 +56,7 @@ class StyleScheduler:
         self._sent: NDArray[np.float32] | None = None
         self._sent_bits = 0
         self._sound_debt_bits = 0.0
-        self.num_blocks = 0
-        self.num_payload_bytes = 0
-        self.num_over_budget = 0
+        self.totals = StyleTotals()
 
     def configure(self, preset: Preset) -> None:
         """Follow another preset; the first block after it is absolute."""
@@ -92,7 +102,7 @@ class StyleScheduler:
         if values is None:
             return b""
         if self._budget_bits < 0:
-            self.num_over_budget += 1
+            self.totals.num_over_budget += 1
             return b""
         is_refresh = self._refreshed_ticks is None or ticks - self._refreshed_ticks >= REFRESH_TICKS
         payload = self._encoder.encode(values, refresh=is_refresh, with_lips=self.with_lips)
@@ -103,8 +113,8 @@ class StyleScheduler:
         self._sent = values
         self._sent_bits = 8 * (len(StyleBlock(style=payload).to_bytes()) + PADDING_SYNTAX_BYTES)
         self._budget_bits -= self._sent_bits
-        self.num_blocks += 1
-        self.num_payload_bytes += len(payload)
+        self.totals.num_blocks += 1
+        self.totals.num_payload_bytes += len(payload)
         return payload
 
     def _fill_budget(self, ticks: int) -> None:

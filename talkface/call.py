@@ -28,9 +28,9 @@ from receiver.errors import ReceiverError
 from receiver.identity_store import IdentityStore
 from receiver.session import ReceivingSession
 from sender.errors import PeerSilentError, SenderError
+from sender.outgoing import Outgoing, SendingOptions
 from sender.session import SendingSession
 from talkface.call_parts import (
-    Source,
     default_face,
     identity_cache_folder,
     idle_values,
@@ -99,7 +99,7 @@ class CallSide:
         self._sending: SendingSession | None = None
         self._receiving: ReceivingSession | None = None
         self._model: TalkfaceModel | None = None
-        self._source: Source | None = None
+        self._source: Outgoing | None = None
         self._send_clock: Clock = self._clock
         self._reason = ""
         self._ended_by_far_end = False
@@ -165,7 +165,7 @@ class CallSide:
         self._progress.state("waiting", room=options.meeting.room)
         return RtcCall(await self._signalling(), self._make_link, self._links.put_nowait, self._clock, self._call_state)
 
-    async def _make_source(self, wanted: SourceOptions | None) -> Source | None:
+    async def _make_source(self, wanted: SourceOptions | None) -> Outgoing | None:
         """Sound, style and identity, for an end that sends."""
         if wanted is None or self._model is None:
             return None
@@ -255,7 +255,7 @@ class CallSide:
             await self._receiving.replace_link(link)
         return link
 
-    async def _start_sending(self, link: RtcLink, source: Source) -> SendingSession:
+    async def _start_sending(self, link: RtcLink, source: Outgoing) -> SendingSession:
         wanted = self._options.source
         assert wanted is not None
         assert self._model is not None
@@ -263,15 +263,14 @@ class CallSide:
             link,
             self._send_clock,
             self._model,
-            source.audio,
-            source.style,
-            get_preset(wanted.preset),
-            identity=source.identity.to_bytes(),
-            adaptive=wanted.adaptive,
-            hello_timeout_s=HELLO_LIMIT_S,
-            duration_s=wanted.duration_s,
-            agent="talkface",
-            media_time=source.media_time,
+            source,
+            SendingOptions(
+                preset=get_preset(wanted.preset),
+                adaptive=wanted.adaptive,
+                hello_timeout_s=HELLO_LIMIT_S,
+                duration_s=wanted.duration_s,
+                agent="talkface",
+            ),
         )
         await session.start()
         self._spawn(self._watch_sending(session))
@@ -280,10 +279,10 @@ class CallSide:
     # --- why it ends ---
 
     async def _watch_sending(self, session: SendingSession) -> None:
-        await session.wait_ended()
+        end = await session.wait_ended()
         for note in session.notes:
             self._note(note)
-        if session.peer_left is None:
+        if end.cause is not EndCause.PEER_LEFT:
             self._stop("everything is sent")
         elif self._receiving is None:
             self._stop("the far end has hung up", by_far_end=True)
@@ -358,10 +357,10 @@ class CallSide:
         self._meter.stop()
         record = self._record
         if self._sending is not None:
-            record.sending = self._sending.stats()
-            pictures = record.sending["pictures"]
-            if pictures is not None and pictures.failure is not None:
-                self._note(f"live style: {pictures.failure}; the far end's face moved by the sound alone")
+            stats = self._sending.stats()
+            record.sending = asdict(stats)
+            if stats.pictures is not None and stats.pictures.failure is not None:
+                self._note(f"live style: {stats.pictures.failure}; the far end's face moved by the sound alone")
             await self._sending.stop(self._reason)
         if self._receiving is not None:
             await self._receiving.stop(self._reason)

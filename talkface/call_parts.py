@@ -9,7 +9,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from receiver.sinks.audio_device import AudioDeviceSink
 from receiver.sinks.mp4 import Mp4Sink
 from receiver.sinks.sink import MediaSink
 from sender.media_time import MediaTime
+from sender.outgoing import Outgoing
 from sender.sources.devices import Camera, Microphone, open_device
 from sender.sources.file_audio import FileAudio
 from sender.sources.file_frames import FileFrames
@@ -44,16 +44,6 @@ from talkface_core.style.track import StyleTrack
 from talkface_core.weights import STYLE_TRACK_NAME
 
 TINY_TRACK_S = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What an end sends."""
-
-    audio: AudioSource
-    style: StyleSource
-    media_time: MediaTime
-    identity: IdentityFile
 
 
 def load_model(weights: str) -> TalkfaceModel:
@@ -157,7 +147,7 @@ def load_style_track(path: Path, option: str) -> StyleTrack:
 
 def make_source(
     options: SourceOptions, weights: str, model: TalkfaceModel, clock: Clock, note: Callable[[str], None]
-) -> Source:
+) -> Outgoing:
     """Sound, style and identity of an end that sends; files and devices are tried.
 
     Raises:
@@ -179,7 +169,8 @@ def make_source(
         audio = Microphone(name)
         has_picture = options.camera is not None
     style = _make_style(options, weights, model, has_picture, loops, media_time, note)
-    return Source(audio, style, media_time, load_identity(options.identity, model))
+    identity = load_identity(options.identity, model)
+    return Outgoing(audio=audio, style=style, identity=identity.to_bytes(), media_time=media_time)
 
 
 def _make_style(

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from protocol.identity.transfer import offer_identity
-from protocol.interfaces import ReceptionReport
+from protocol.interfaces import EndCause, ReceptionReport, SessionEnd
 from protocol.messages import (
     Bye,
     Hello,
@@ -28,13 +28,22 @@ from protocol.messages import (
 from protocol.opus_padding import split_padding
 from protocol.presets import get_preset
 from protocol.style_block import StyleBlock
-from sender.errors import DeviceUnavailableError, PeerSilentError, PeerVersionError, SenderError, UnreadableMediaError
+from sender.errors import (
+    DeviceUnavailableError,
+    InvalidStateError,
+    PeerSilentError,
+    PeerVersionError,
+    SenderError,
+    UnreadableMediaError,
+)
+from sender.outgoing import Outgoing, SendingOptions
 from sender.session import SendingSession
+from sender.session_stats import SendingStats
 from sender.sources.devices import Microphone
 from sender.sources.file_audio import FileAudio
 from sender.sources.file_frames import FileFrames
 from sender.sources.live_style import LiveStyle
-from sender.sources.style import ReferenceStyle
+from sender.sources.style import ReferenceStyle, StyleSource
 from talkface_core.interfaces import FaceModelInfo
 from talkface_core.style.track import StyleTrack
 
@@ -146,20 +155,17 @@ def link(make_link: Callable[[], Any]) -> Any:
 
 @pytest.fixture
 def session(link: Any, clock: Any, style_codec: Any) -> Callable[..., SendingSession]:
-    def make(source: Any = None, **kwargs: Any) -> SendingSession:
-        kwargs.setdefault("style", ReferenceStyle(track()))
-        model = Model(style_codec)
-        return SendingSession(
-            link, clock, model, source or Syllables(50), sleep=clock.sleep, identity=IDENTITY, **kwargs
-        )
+    def make(audio: Any = None, *, style: StyleSource | None = None, **options: Any) -> SendingSession:
+        outgoing = Outgoing(audio=audio or Syllables(50), style=style or ReferenceStyle(track()), identity=IDENTITY)
+        return SendingSession(link, clock, Model(style_codec), outgoing, SendingOptions(**options), sleep=clock.sleep)
 
     return make
 
 
-def run(session: SendingSession) -> dict[str, Any]:
-    async def scenario() -> dict[str, Any]:
+def run(session: SendingSession) -> SendingStats:
+    async def scenario() -> SendingStats:
         await session.start()
-        await session.wait_ended()
+        assert await session.wait_ended() == SessionEnd(EndCause.FINISHED)
         await session.stop("finished")
         return session.stats()
 
@@ -171,11 +177,11 @@ def test_a_file_is_sent_in_real_time_and_ends_cleanly(session: Any, link: Any, t
     start_us = link.audio[0][0] - 60_000
     for time_us, _, ticks, _ in link.audio:
         assert time_us - start_us == pytest.approx((ticks + 2880) / 0.048, abs=2)
-    assert stats["packets_sent"] == len(link.audio) == 50
-    assert stats["duration_s"] == pytest.approx(3.0)
-    assert stats["talk_s"] == pytest.approx(3.0)
-    assert "libopus" in stats["encoder"]
-    assert stats["style"] == "reference"
+    assert stats.packets_sent == len(link.audio) == 50
+    assert stats.duration_s == pytest.approx(3.0)
+    assert stats.talk_s == pytest.approx(3.0)
+    assert "libopus" in stats.encoder
+    assert stats.style == "reference"
     assert isinstance(decode_message(link.control[-1]), Bye)
 
 
@@ -188,42 +194,36 @@ def test_greeting_offers_the_identity_by_hash_and_sends_it_when_asked(session: A
     stats = run(session())
     messages = [decode_message(message) for message in link.control]
     assert [type(m) for m in messages] == [Hello, IdentityOffer, IdentityData, Bye]
-    assert stats["identity_bytes_sent"] == len(IDENTITY)
+    assert stats.control.identity_bytes_sent == len(IDENTITY)
 
 
 def test_stats_agree_with_what_was_sent(session: Any, link: Any) -> None:
     stats = run(session(Syllables(80)))
     for name in ("opus_bytes", "style_bytes", "redundancy_bytes"):
-        assert stats[name] == sum(getattr(cost, name) for _, _, _, cost in link.audio)
-    assert sum(stats[n] for n in ("opus_bytes", "style_bytes", "redundancy_bytes")) == sum(
+        assert getattr(stats, name) == sum(getattr(cost, name) for _, _, _, cost in link.audio)
+    assert sum(getattr(stats, n) for n in ("opus_bytes", "style_bytes", "redundancy_bytes")) == sum(
         len(p) for _, p, _, _ in link.audio
     )
-    assert stats["style_blocks"] == len(styles(link)) > 10
-    assert stats["style_payload_bytes"] == sum(map(len, styles(link)))
-
-
-def test_send_times_match_the_link(session: Any, link: Any) -> None:
-    made = session()
-    run(made)
-    assert made.send_times() == [(ticks, time_us) for time_us, _, ticks, _ in link.audio]
+    assert stats.style_blocks == len(styles(link)) > 10
+    assert stats.style_payload_bytes == sum(map(len, styles(link)))
 
 
 def test_duration_ends_an_endless_source(session: Any) -> None:
-    assert run(session(Syllables(10**9), duration_s=1.5))["duration_s"] == pytest.approx(1.5, abs=0.06)
+    assert run(session(Syllables(10**9), duration_s=1.5)).duration_s == pytest.approx(1.5, abs=0.06)
 
 
 def test_live_style_of_a_video_file(session: Any, link: Any, tmp_path: Path, media: Any, style_codec: Any) -> None:
     path = media(tmp_path / "a.mkv", audio=syllables(2.0), num_pictures=50)
     style = LiveStyle(FileFrames(path, Fraction(25)), Model(style_codec).style_encoder(), Fraction(25))
     stats = run(session(FileAudio(path), style=style))
-    assert stats["style"] == "live"
-    assert stats["pictures"].frames_encoded > 0
+    assert stats.style == "live"
+    assert stats.pictures.frames_encoded > 0
     assert len(styles(link)) >= 10
 
 
 def test_a_microphone_paces_the_call_itself(session: Any, link: Any, clock: Any) -> None:
     made = session(Microphone("lavfi:aevalsrc='0.2*random(0)*lt(mod(t,0.6),0.4)':sample_rate=44100"), duration_s=3.0)
-    assert run(made)["duration_s"] == pytest.approx(3.0)
+    assert run(made).duration_s == pytest.approx(3.0)
     assert clock.num_sleeps == 0
     assert [ticks for _, _, ticks, _ in link.audio] == [2880 * i for i in range(50)]
 
@@ -239,9 +239,9 @@ def test_reports_of_loss_bring_redundancy_and_a_refresh(session: Any, link: Any)
         return made
 
     stats = asyncio.run(scenario()).stats()
-    assert stats["redundancy"]
-    assert stats["preset"] == "default"
-    assert stats["far_end_loss"] == 0.1
+    assert stats.redundancy
+    assert stats.preset == "default"
+    assert stats.far_end_loss == 0.1
     assert not any(cost.redundancy_bytes for _, _, _, cost in link.audio[:29])
     assert all(cost.redundancy_bytes for _, _, _, cost in link.audio[40:])
 
@@ -260,7 +260,7 @@ def test_congestion_steps_down_to_longer_packets(session: Any, link: Any, clock:
         return made
 
     stats = asyncio.run(scenario()).stats()
-    assert (stats["preset"], stats["lips"]) == ("minimum", False)
+    assert (stats.preset, stats.lips) == ("minimum", False)
     times = [ticks for _, _, ticks, _ in link.audio]
     assert times[-1] - times[-2] == 5760
     assert all(b > a for a, b in itertools.pairwise(times))
@@ -275,7 +275,7 @@ def test_a_new_link_goes_on_where_the_sound_is(session: Any, link: Any, make_lin
         await made.start()
         await until(lambda: len(link.audio) >= 40)
         link.is_broken = True
-        await until(lambda: made.stats()["packets_unsent"] >= 20)
+        await until(lambda: made.stats().packets_unsent >= 20)
         await made.replace_link(second)
         link.report_callback(ReceptionReport(fraction_lost=0.9, jitter_ms=0.0, round_trip_ms=None))  # of the old link
         await made.wait_ended()
@@ -284,14 +284,14 @@ def test_a_new_link_goes_on_where_the_sound_is(session: Any, link: Any, make_lin
 
     made = asyncio.run(scenario())
     stats = made.stats()
-    assert stats["links"] == 2
-    assert not stats["redundancy"]
+    assert stats.links == 2
+    assert not stats.redundancy
     assert [type(decode_message(m)) for m in second.control] == [Hello, IdentityOffer, Bye]
     last, first = link.audio[-1][2], second.audio[0][2]
     assert first >= last + 20 * 2880
     assert [t for _, _, t, _ in second.audio] == list(range(first, first + len(second.audio) * 2880, 2880))
     assert 1 in {style[0] for style in styles(second)[:2]}, "the first style made for a new link is absolute"
-    assert stats["packets_sent"] == len(link.audio) + len(second.audio)
+    assert stats.packets_sent == len(link.audio) + len(second.audio)
 
 
 def test_a_far_end_that_stays_silent_on_the_new_link_does_not_end_the_call(
@@ -310,20 +310,18 @@ def test_a_far_end_that_stays_silent_on_the_new_link_does_not_end_the_call(
 
 
 def test_a_far_end_that_says_bye_ends_the_sending(session: Any, link: Any) -> None:
-    async def scenario() -> SendingSession:
+    async def scenario() -> None:
         made: SendingSession = session(Syllables(10**9))
         await made.start()
         await until(lambda: len(link.audio) >= 5)
         link.control_callback(encode_message(Bye(reason="dinner")))
-        await made.wait_ended()
+        assert await made.wait_ended() == SessionEnd(EndCause.PEER_LEFT, "dinner")
         count = len(link.audio)
         await made.stop()
         assert len(link.audio) == count
-        return made
+        assert await made.wait_ended() == SessionEnd(EndCause.PEER_LEFT, "dinner")  # whoever asks, however often
 
-    made = asyncio.run(scenario())
-    assert made.peer_left == "dinner"
-    assert made.has_ended
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(("reply", "error"), [("version", PeerVersionError), ("nothing", PeerSilentError)])
@@ -346,7 +344,7 @@ def test_a_peer_that_vanishes_leaves_nothing_behind(session: Any, link: Any) -> 
         made: SendingSession = session(Syllables(10**9))
         await made.start()
         link.is_broken = True
-        await until(lambda: made.stats()["packets_unsent"] >= 10)
+        await until(lambda: made.stats().packets_unsent >= 10)
         await made.stop()
         await made.stop()
         return len(asyncio.all_tasks())
@@ -354,11 +352,73 @@ def test_a_peer_that_vanishes_leaves_nothing_behind(session: Any, link: Any) -> 
     assert asyncio.run(scenario()) == 1
 
 
+def test_stopping_is_safe_from_any_state(session: Any, link: Any) -> None:
+    async def before_the_start() -> None:
+        made: SendingSession = session()
+        await made.stop()
+        assert await made.wait_ended() == SessionEnd(EndCause.STOPPED)
+        with pytest.raises(InvalidStateError):
+            await made.start()
+
+    async def while_it_greets() -> None:
+        link.answer = lambda _: []
+        source = Syllables(10)
+        made: SendingSession = session(source)
+        start = asyncio.create_task(made.start())
+        await until(lambda: len(link.control) == 1)
+        await asyncio.gather(made.stop(), made.stop())
+        with pytest.raises(InvalidStateError, match="stopped while it started"):
+            await start
+        assert await made.wait_ended() == SessionEnd(EndCause.STOPPED)
+        assert source.is_closed
+
+    async def after_a_failed_start() -> None:
+        made: SendingSession = session(hello_timeout_s=0.05)
+        with pytest.raises(PeerSilentError):
+            await made.start()
+        await made.stop()
+        with pytest.raises(PeerSilentError):
+            await made.wait_ended()
+
+    for scenario in (before_the_start, while_it_greets, after_a_failed_start):
+        asyncio.run(scenario())
+
+
+def test_it_starts_once(session: Any) -> None:
+    async def scenario() -> None:
+        made: SendingSession = session()
+        await made.start()
+        with pytest.raises(InvalidStateError):
+            await made.start()
+        await made.stop()
+        assert await made.wait_ended() == SessionEnd(EndCause.STOPPED)
+
+    asyncio.run(scenario())
+
+
+def test_a_link_that_comes_after_the_end_is_left_alone(session: Any, make_link: Callable[[], Any]) -> None:
+    second = make_link()
+
+    async def scenario() -> None:
+        made: SendingSession = session()
+        await made.start()
+        await made.stop()
+        await made.replace_link(second)
+
+    asyncio.run(scenario())
+    assert not second.control
+
+
+def test_statistics_of_a_session_that_never_started(session: Any) -> None:
+    stats = session().stats()
+    assert (stats.packets_sent, stats.duration_s, stats.encoder, stats.preset) == (0, 0.0, "", "default")
+
+
 def test_other_style_tables_get_no_style_and_a_note(session: Any, link: Any) -> None:
     link.answer = greeting(hello(table=9))
     made = session()
     stats = run(made)
-    assert stats["style_blocks"] == 0
+    assert stats.style_blocks == 0
     assert any("style table 9" in note for note in made.notes)
     assert not styles(link)
 
@@ -373,13 +433,22 @@ def test_other_weights_get_sound_and_style_but_no_identity(session: Any, link: A
 
 def test_a_browser_is_not_greeted(session: Any, link: Any) -> None:
     stats = run(session(expects_hello=False))
-    assert stats["packets_sent"] == 50
+    assert stats.packets_sent == 50
     assert not link.control
 
 
 def test_a_source_that_fails_on_the_way_ends_with_its_own_words(session: Any) -> None:
-    with pytest.raises(DeviceUnavailableError, match="gone away"):
-        run(session(Syllables(100, fails_at=20)))
+    async def scenario() -> None:
+        made: SendingSession = session(Syllables(100, fails_at=20))
+        await made.start()
+        for _ in range(2):
+            with pytest.raises(DeviceUnavailableError, match="gone away"):
+                await made.wait_ended()
+        await made.stop()
+        with pytest.raises(DeviceUnavailableError, match="gone away"):
+            await made.wait_ended()
+
+    asyncio.run(scenario())
 
 
 def test_a_bug_on_the_way_does_not_end_silently(session: Any) -> None:
@@ -407,7 +476,7 @@ def test_a_machine_that_slept_does_not_burst(session: Any, link: Any, clock: Any
         await made.stop()
         return made
 
-    assert asyncio.run(scenario()).stats()["clock_slips"] == 1
+    assert asyncio.run(scenario()).stats().clock_slips == 1
     gaps = np.diff([time_us for time_us, _, _, _ in link.audio])
     assert sum(gap < 50_000 for gap in gaps) <= 3  # those that were on their way
 
@@ -417,7 +486,7 @@ def test_each_preset_costs_what_it_says(session: Any, link: Any, name: str) -> N
     """Of noise, which costs more than speech: the style budget and the packet rate are exact, Opus is near nominal."""
     preset = get_preset(name)
     stats = run(session(Syllables(10**9), preset=preset, duration_s=20.0))
-    assert stats["packets_sent"] == pytest.approx(20_000 / preset.packet_ms, abs=1)
-    assert stats["style_bytes"] * 8 / 20 <= preset.style_limit_bps * 1.06
-    assert stats["opus_bytes"] * 8 / 20 <= preset.bitrate_bps * 1.25
-    assert (stats["redundancy_bytes"] > 0) == preset.redundancy
+    assert stats.packets_sent == pytest.approx(20_000 / preset.packet_ms, abs=1)
+    assert stats.style_bytes * 8 / 20 <= preset.style_limit_bps * 1.06
+    assert stats.opus_bytes * 8 / 20 <= preset.bitrate_bps * 1.25
+    assert (stats.redundancy_bytes > 0) == preset.redundancy

@@ -71,7 +71,7 @@ def test_restless_style_takes_no_block_that_is_due() -> None:
     assert all(sent[::2])
     between = sum(sent[1::2]) / (1000 * 0.06)
     assert between == pytest.approx((1000 - 800) / 96, rel=0.15)
-    assert scheduler.num_over_budget == 0
+    assert scheduler.totals.num_over_budget == 0
 
 
 def test_absolute_each_second_and_on_request() -> None:
@@ -91,13 +91,13 @@ def test_the_budget_holds_on_average_and_nothing_encoded_is_thrown_away(size: in
     scheduler = StyleScheduler(codec, preset)
     num_packets = 2000
     payloads = [p for p in run(scheduler, num_packets) if p]
-    assert len(payloads) == len(codec.calls) == scheduler.num_blocks
+    assert len(payloads) == len(codec.calls) == scheduler.totals.num_blocks
     bits = sum(8 * (len(p) + (4 if len(p) <= 15 else 5)) for p in payloads)
     seconds = num_packets * PACKET / 48_000
     assert bits <= preset.style_limit_bps * seconds + 8 * (size + 5)
     if size == 200:
         assert bits >= 0.95 * preset.style_limit_bps * seconds
-        assert scheduler.num_over_budget > 0
+        assert scheduler.totals.num_over_budget > 0
 
 
 @pytest.mark.parametrize(("excess_bps", "share"), [(-500, 1.0), (0, 1.0), (300, 0.75), (5000, 0.5)])

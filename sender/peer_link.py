@@ -1,0 +1,112 @@
+"""The far end as the sender knows it: the link in use, the greeting on it, and what was counted on all its links."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from protocol.interfaces import MediaLink, ReceptionReport
+from protocol.messages import Hello
+from sender.handshake import Handshake
+from sender.packetizer import OutgoingPacket
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlCounts:
+    """What passed over the control channel."""
+
+    identity_bytes_sent: int = 0
+    malformed: int = 0
+    ignored: int = 0
+
+    def plus(self, handshake: Handshake) -> ControlCounts:
+        """With what one link's handshake counted."""
+        return ControlCounts(
+            identity_bytes_sent=self.identity_bytes_sent + handshake.identity_bytes_sent,
+            malformed=self.malformed + handshake.num_malformed,
+            ignored=self.ignored + handshake.num_ignored,
+        )
+
+
+class PeerLink:
+    """One peer, over one link after another; what a replaced link still delivers is ignored."""
+
+    def __init__(
+        self,
+        link: MediaLink,
+        hello: Hello,
+        identity: bytes | None,
+        *,
+        on_report: Callable[[ReceptionReport], None],
+        on_bye: Callable[[str], None],
+    ) -> None:
+        """Nothing happens before `listen` or `greet`."""
+        self._link = link
+        self._hello = hello
+        self._identity = identity
+        self._on_report = on_report
+        self._on_bye = on_bye
+        self._handshake: Handshake | None = None
+        self._retired = ControlCounts()
+        self.num_links = 1
+        self.num_unsent = 0
+        """Packets that a broken link did not take."""
+        self.notes: list[str] = []
+        """Sentences for the user: what does not fit the far end."""
+
+    def listen(self) -> None:
+        """Follow the reports of a peer that is not greeted: a browser."""
+        link = self._link
+
+        def on_report(report: ReceptionReport) -> None:
+            if link is self._link:
+                self._on_report(report)
+
+        link.on_report(on_report)
+
+    async def greet(self, timeout_s: float) -> Hello:
+        """Listen, exchange hellos and offer the identity; returns the far end's hello.
+
+        Raises:
+            PeerVersionError, PeerSilentError: there is nobody to talk to.
+        """
+        self.listen()
+        self._handshake = Handshake(self._link, self._hello, self._identity, on_bye=self._on_bye)
+        theirs = await self._handshake.greet(timeout_s)
+        self.notes = self._hello.mismatches(theirs)
+        for note in self.notes:
+            logger.warning("%s", note)
+        return theirs
+
+    def send(self, packet: OutgoingPacket) -> None:
+        """Give a packet to the link; between two links it is dropped, as its time passes."""
+        try:
+            self._link.send_audio(packet.payload, packet.timestamp_ticks, packet.cost)
+        except ConnectionError:
+            self.num_unsent += 1
+
+    def replace(self, link: MediaLink) -> None:
+        """Another link to the same peer, which has not been greeted yet."""
+        self.close()
+        self._link = link
+        self.num_links += 1
+
+    async def say_bye(self, reason: str) -> None:
+        """Tell the far end that we hang up, if it was greeted and is still listened to."""
+        if self._handshake is not None:
+            await self._handshake.say_bye(reason)
+
+    def close(self) -> None:
+        """Stop listening; what was counted on the link stays. Safe to call twice."""
+        self._retired = self.control
+        if self._handshake is not None:
+            self._handshake.close()
+            self._handshake = None
+
+    @property
+    def control(self) -> ControlCounts:
+        """Over all links."""
+        return self._retired if self._handshake is None else self._retired.plus(self._handshake)
