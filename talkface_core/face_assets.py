@@ -1,6 +1,6 @@
-"""Reading and writing the small weights that ship inside a package: landmarks, face finder; training's lip expert.
+"""Reading and writing the small weights that ship inside a package: landmarks, face finder, judges; the lip expert.
 
-One safetensors file per network (fp16 tensors; the header's metadata holds kind, code version and config as JSON)
+One safetensors file per network (fp16 as a rule; the header's metadata holds kind, code version and config as JSON)
 and beside it a JSON file with the sha256 that the loader checks. Nothing is ever unpickled.
 """
 
@@ -31,11 +31,21 @@ def asset_path(name_or_path: str, folder: Path = ASSET_FOLDER) -> Path:
 
 
 def save_asset(
-    path: Path, tensors: Mapping[str, Tensor], *, kind: str, code_version: int, config: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    kind: str,
+    code_version: int,
+    config: Mapping[str, Any],
+    halve: bool = True,
 ) -> str:
-    """Write weights as fp16 with their config, and the sha256 beside them; returns the sha256."""
+    """Write weights with their config, and the sha256 beside them; returns the sha256.
+
+    Args:
+        halve: store as fp16; False keeps every tensor bit for bit.
+    """
     # Half floats halve the file; counters stay integers.
-    small = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in tensors.items()}
+    small = {k: (v.half() if halve and v.is_floating_point() else v).contiguous().cpu() for k, v in tensors.items()}
     metadata = {"kind": kind, "code_version": str(code_version), "config": json.dumps(dict(config), sort_keys=True)}
     data = save_bytes(small, metadata)
     digest = hashlib.sha256(data).hexdigest()
