@@ -254,7 +254,8 @@ def _take_image_encoder(tensors: dict[str, Tensor], config: GeneratorConfig, pat
     own = {n: tensors.pop(n) for n in list(tensors) if n.startswith(_IMAGE_ENCODER)}
     if not own:
         return None
-    encoder = ImageEncoder(config.latent_dim)
+    with_offsets = any(name.startswith(f"{_IMAGE_ENCODER}head.") for name in own)
+    encoder = ImageEncoder(config.latent_dim, num_layers=config.num_layers if with_offsets else 0)
     _fill(encoder, {n.removeprefix(_IMAGE_ENCODER): t for n, t in own.items()}, path)
     return encoder.eval().requires_grad_(False)
 

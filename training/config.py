@@ -30,7 +30,8 @@ class ModelConfig:
     identity: Literal["table", "encoder"] = "table"
     """Where z comes from: one learned vector per person, or the feed-forward E_image on a reference frame."""
     layer_offsets: bool = False
-    """Give every person static per-layer offsets too; off is the paper."""
+    """Give every person static per-layer offsets too, from the table or by E_image, which then sees through trained
+    networks; off is the paper."""
     discriminator_base: int = 8192
     """Discriminator channels at resolution r are discriminator_base / r, at most discriminator_max."""
     discriminator_max: int = 256

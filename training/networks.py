@@ -44,23 +44,23 @@ class Drawn:
 
 
 class Identities(nn.Module):
-    """z and static per-layer offsets of each person; the encoder is shared by all."""
+    """z and static per-layer offsets of each person, learned in a table or given by the encoder all share."""
 
     def __init__(self, config: ModelConfig, num_persons: int, num_layers: int) -> None:
         super().__init__()
-        self.encoder = ImageEncoder(config.latent_dim) if config.identity == "encoder" else None
-        self.table = nn.Parameter(torch.zeros(num_persons, config.latent_dim)) if config.identity == "table" else None
+        is_table, given = config.identity == "table", num_layers if config.layer_offsets else 0
+        self.encoder = None if is_table else ImageEncoder(config.latent_dim, num_layers=given)
+        self.table = nn.Parameter(torch.zeros(num_persons, config.latent_dim)) if is_table else None
         shape = (num_persons, num_layers, config.latent_dim)
-        self.offsets = nn.Parameter(torch.zeros(shape)) if config.layer_offsets else None
+        self.offsets = nn.Parameter(torch.zeros(shape)) if is_table and config.layer_offsets else None
 
     def forward(self, person: Tensor, reference: Tensor) -> tuple[Tensor, Tensor | None]:
         """person [B], reference [B, 3, R, R] in [-1, 1] -> z [B, D], offsets [B, L, D] or None."""
         if self.encoder is not None:
-            z = self.encoder(reference)
-        else:
-            assert self.table is not None
-            z = self.table[person]
-        return z, None if self.offsets is None else self.offsets[person]
+            encoded = self.encoder(reference)
+            return encoded.z, encoded.layer_offsets
+        assert self.table is not None
+        return self.table[person], None if self.offsets is None else self.offsets[person]
 
 
 class TrainNetworks(nn.Module):

@@ -138,7 +138,8 @@ class TalkfaceModel:
                 "people, such as 'general'"
             )
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        return FaceIdentity(self.weights.image_encoder(pixels)[0].numpy().copy())
+        z, offsets = self.weights.image_encoder(pixels)
+        return FaceIdentity(z[0].numpy().copy(), None if offsets is None else offsets[0].numpy().copy())
 
     def style_encoder(
         self, follower: FaceFollower | None = None, *, crop: SquareCrop | None = None
