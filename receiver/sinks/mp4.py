@@ -100,13 +100,13 @@ class Mp4Sink:
     def close(self) -> None:
         """Write what the encoders hold and the index; a file into which nothing was written is removed."""
         container, self._container = self._container, None
-        if container is None or self._video is None or self._audio is None:
+        if container is None:
             return
         try:
-            if self.frames_written or self._next_sample:
-                for stream, is_used in ((self._video, self.frames_written), (self._audio, self._next_sample)):
-                    if is_used:
-                        container.mux(stream.encode(None))
+            if self._video is not None and self.frames_written:
+                container.mux(self._video.encode(None))
+            if self._audio is not None and self._next_sample:
+                container.mux(self._audio.encode(None))
         finally:
             container.close()
         if not self.frames_written and not self._next_sample:

@@ -164,23 +164,33 @@ class SinkThread:
         self.counters.dropped_audio += 1
 
     def _run(self, media_format: SinkFormat) -> None:
+        self._open_error = self._open_sink(media_format)
+        self._opened.set()
         try:
-            self._sink.open(media_format)
-        except SinkUnavailableError as error:
-            self._open_error = error
-            return
-        finally:
-            self._opened.set()
-        try:
-            self._write_all()
+            try:
+                if self._open_error is None:
+                    self._write_all()
+            finally:
+                self._sink.close()
         except Exception as error:  # a full disk, a closed window, a device that went away: the call goes on
             logger.exception("a sink failed and was closed")
-            self._on_failure(f"{type(self._sink).__name__}: {error}")
+            if self._open_error is None:
+                self._on_failure(f"{type(self._sink).__name__}: {error}")
             with self._wake:
                 self._is_closing = True
                 self._queue.clear()
-        finally:
-            self._sink.close()
+
+    def _open_sink(self, media_format: SinkFormat) -> SinkUnavailableError | None:
+        """Open it; whatever goes wrong there, expected or not, is a sink that cannot be used."""
+        try:
+            self._sink.open(media_format)
+        except SinkUnavailableError as error:
+            return error
+        except Exception as error:
+            unavailable = SinkUnavailableError(f"{type(self._sink).__name__} cannot be opened: {error}")
+            unavailable.__cause__ = error
+            return unavailable
+        return None
 
     def _write_all(self) -> None:
         while True:

@@ -20,7 +20,7 @@ IMAGE = np.zeros((4, 4, 3), dtype=np.uint8)
 class Slow:
     """Writes when it is let."""
 
-    def __init__(self, error: Exception | None = None, open_error: SinkUnavailableError | None = None) -> None:
+    def __init__(self, error: Exception | None = None, open_error: Exception | None = None) -> None:
         self.gate = threading.Event()
         self.written: list[tuple[str, int]] = []
         self.num_closed = 0
@@ -86,11 +86,36 @@ def test_failing_sink_is_closed_and_reported_once() -> None:
     assert sink.num_closed == 1
 
 
+def test_sink_that_cannot_finish_is_reported() -> None:
+    class FullDisk(CallbackSink):
+        def close(self) -> None:
+            raise OSError("disk full")
+
+    failures: list[str] = []
+    thread = SinkThread(FullDisk(), on_failure=failures.append)
+    thread.open(FORMAT)
+    thread.close()
+    assert failures == ["FullDisk: disk full"]
+
+
 def test_sink_that_cannot_work_says_so_at_once() -> None:
-    thread = SinkThread(Slow(open_error=SinkUnavailableError("no display")), on_failure=pytest.fail)
-    with pytest.raises(SinkUnavailableError, match="no display"):
+    sink = Slow(open_error=SinkUnavailableError("no display"))
+    thread = SinkThread(sink, on_failure=pytest.fail)
+    with pytest.raises(SinkUnavailableError, match=r"^no display$"):
         thread.open(FORMAT)
     thread.close()
+    assert sink.num_closed == 1
+
+
+def test_unexpected_error_while_opening_is_no_open_sink() -> None:
+    sink = Slow(open_error=RuntimeError("a driver lost its mind"))
+    thread = SinkThread(sink, on_failure=pytest.fail)
+    with pytest.raises(SinkUnavailableError, match="Slow cannot be opened: a driver lost its mind") as caught:
+        thread.open(FORMAT)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    thread.close()
+    assert sink.num_closed == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "talkface-sink"]
 
 
 def test_callbacks_get_frames_and_sound() -> None:
