@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from protocol.audio_payload import AudioPayload, MalformedPayload
+
 
 class Clock(Protocol):
     """A monotonic clock; `FakeClock` in tests."""
@@ -22,14 +24,14 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPacket:
-    """One decrypted RTP packet of the remote audio stream, as it came from the transport."""
+    """One decrypted RTP packet of the remote audio stream."""
 
     sequence_number: int
     """16-bit RTP sequence number, not unwrapped."""
     rtp_timestamp: int
     """32-bit RTP timestamp in 48 kHz ticks, not unwrapped."""
-    payload: bytes
-    """Opus packet, padding included (RFC 7587)."""
+    content: AudioPayload | MalformedPayload
+    """The Opus packet with what its padding holds (RFC 7587), taken apart where it left decryption."""
     ssrc: int
     arrival_time_us: int
     """Receiver's monotonic clock when the datagram left the socket."""
@@ -58,6 +60,8 @@ class PacketCost:
     """Previous packet carried again, with its framing."""
     is_talking: bool
     """False for comfort-noise packets and style that rides in silence."""
+    duration_ticks: int
+    """Of its sound, so that talking bytes can be divided by talking time."""
 
 
 class MediaLink(Protocol):

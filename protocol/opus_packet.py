@@ -34,6 +34,16 @@ class OpusPacket:
     padding: bytes = b""
     """What followed the frames, as it was; libopus at constant bitrate puts zeros here."""
 
+    @property
+    def duration_ticks(self) -> int:
+        """How long it plays, in 48 kHz ticks; padding and empty frames do not change it."""
+        return frame_ticks(self.toc) * len(self.frames)
+
+    @property
+    def is_empty(self) -> bool:
+        """True when no frame holds coded sound."""
+        return not any(self.frames)
+
 
 def frame_ticks(toc: int) -> int:
     """Duration of one frame of a packet with this TOC byte, in 48 kHz ticks (RFC 6716 table 2)."""

@@ -8,11 +8,25 @@ from here on", so that a decoder which knows extensions cannot misread it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from protocol.errors import MalformedPacketError, PayloadTooLargeError
-from protocol.opus_packet import build_opus_packet, frame_ticks, parse_opus_packet
+from protocol.opus_packet import build_opus_packet, parse_opus_packet
 
 MAX_PAYLOAD_BYTES = 1200
 """Largest padded packet we make: RTP, SRTP, UDP, IPv6 and a TURN header still fit a path of 1280 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainOpus:
+    """An Opus packet without padding, as a decoder takes it."""
+
+    data: bytes
+    """In its shortest form; a packet that came without padding is as it was."""
+    duration_ticks: int
+    """How long it plays, in 48 kHz ticks (120..5760); empty frames count."""
+    is_empty: bool
+    """No coded sound in any frame: a comfort-noise packet, or a carrier of style in silence."""
 
 
 def add_padding(packet: bytes, data: bytes) -> bytes:
@@ -37,29 +51,15 @@ def add_padding(packet: bytes, data: bytes) -> bytes:
     return padded
 
 
-def split_padding(packet: bytes) -> tuple[bytes, bytes]:
-    """The packet without padding, in its shortest form, and the data that the padding held.
-
-    A packet without padding comes back as it was; zeros only are no data (b"").
+def split_padding(packet: bytes) -> tuple[PlainOpus, bytes]:
+    """The packet without padding, and the data that the padding held; zeros only are no data (b"").
 
     Raises:
         ProtocolError: `packet` is not an Opus packet.
     """
     parsed = parse_opus_packet(packet)
-    if not parsed.padding:
-        return packet, b""
-    data = parsed.padding if any(parsed.padding) else b""
-    return build_opus_packet(parsed.toc, parsed.frames), data
-
-
-def packet_duration_ticks(packet: bytes) -> int:
-    """How long the packet plays, in 48 kHz ticks (120..5760); padding and empty frames do not change it.
-
-    Raises:
-        ProtocolError: `packet` is not an Opus packet.
-    """
-    parsed = parse_opus_packet(packet)
-    return frame_ticks(parsed.toc) * len(parsed.frames)
+    plain = build_opus_packet(parsed.toc, parsed.frames) if parsed.padding else packet
+    return PlainOpus(plain, parsed.duration_ticks, parsed.is_empty), parsed.padding if any(parsed.padding) else b""
 
 
 def comfort_noise_packet(toc: int) -> bytes:
@@ -84,12 +84,3 @@ def empty_packet(toc: int, data: bytes = b"") -> bytes:
         PayloadTooLargeError: the result would be over MAX_PAYLOAD_BYTES.
     """
     return add_padding(comfort_noise_packet(toc), data)
-
-
-def is_empty_packet(packet: bytes) -> bool:
-    """True for comfort-noise packets and empty carriers of style: no coded sound in any frame.
-
-    Raises:
-        ProtocolError: `packet` is not an Opus packet.
-    """
-    return not any(parse_opus_packet(packet).frames)

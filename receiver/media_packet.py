@@ -1,22 +1,19 @@
 """From an RTP packet of the wire to a packet on the receiver's own, never wrapping timeline (RFC 3550 appendix A.1).
 
-`PacketIntake` unwraps sequence number and timestamp, takes the style block out of the Opus padding and guards the
-timeline: one stray packet of another source or with an absurd timestamp is dropped, two in a row that agree with
-each other start a new stream. Ticks go on growing across such a restart, so that nothing behind needs to know.
+`PacketIntake` unwraps sequence number and timestamp and guards the timeline: one stray packet of another source or
+with an absurd timestamp is dropped, two in a row that agree with each other start a new stream. Ticks go on growing
+across such a restart, so that nothing behind needs to know.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.errors import ProtocolError
+from protocol.audio_payload import MalformedPayload
 from protocol.interfaces import ReceivedPacket
-from protocol.opus_padding import is_empty_packet, packet_duration_ticks, split_padding
+from protocol.opus_padding import PlainOpus
 from protocol.rtp_time import TICKS_PER_MS, SequenceUnwrapper, TimestampUnwrapper
-from protocol.style_block import StyleBlock
 
-MAX_PAYLOAD_BYTES = 1500
-"""No datagram that crosses the internet whole carries more."""
 MAX_TIMESTAMP_JUMP_TICKS = 5_000 * TICKS_PER_MS
 """Farther than this from where the arrival time puts a packet, its timestamp is not believed at once."""
 MAX_SEQUENCE_JUMP = 3000
@@ -33,43 +30,41 @@ class MediaPacket:
     """Unwrapped; consecutive packets differ by 1."""
     start_ticks: int
     """48 kHz, 0 at the first packet received."""
-    duration_ticks: int
-    opus: bytes
-    """Without padding."""
+    opus: PlainOpus
     arrival_us: int
     rtp_timestamp: int = 0
     """As on the wire, 32 bits."""
     sequence_number: int = 0
     """As on the wire, 16 bits."""
     style: bytes = b""
-    redundancy: bytes = b""
-    is_empty: bool = False
-    """Comfort noise or a carrier of style in silence: no coded sound."""
+    redundancy: PlainOpus | None = None
+    """The sound of the packet before this one."""
     is_repair: bool = False
     """Taken from the redundancy of the packet after it."""
     is_restart: bool = False
     """First of a new stream: its timing owes nothing to what came before."""
 
     @property
+    def duration_ticks(self) -> int:
+        return self.opus.duration_ticks
+
+    @property
     def end_ticks(self) -> int:
-        return self.start_ticks + self.duration_ticks
+        return self.start_ticks + self.opus.duration_ticks
+
+    @property
+    def is_empty(self) -> bool:
+        """Comfort noise or a carrier of style in silence: no coded sound."""
+        return self.opus.is_empty
 
     def repair_of_previous(self) -> MediaPacket | None:
         """The packet before this one out of the redundancy; None when there is none worth playing."""
-        if not self.redundancy:
-            return None
-        try:
-            opus, _ = split_padding(self.redundancy)
-            duration = packet_duration_ticks(opus)
-            if is_empty_packet(opus):
-                return None
-        except ProtocolError:
+        if self.redundancy is None:
             return None
         return MediaPacket(
             sequence=self.sequence - 1,
-            start_ticks=self.start_ticks - duration,
-            duration_ticks=duration,
-            opus=opus,
+            start_ticks=self.start_ticks - self.redundancy.duration_ticks,
+            opus=self.redundancy,
             arrival_us=self.arrival_us,
             is_repair=True,
         )
@@ -92,7 +87,7 @@ class IntakeCounters:
 
 
 class PacketIntake:
-    """Checks, unwraps and takes apart the packets of one call; time comes in with each packet."""
+    """Checks and unwraps the packets of one call; time comes in with each packet."""
 
     def __init__(self) -> None:
         self.counters = IntakeCounters()
@@ -112,45 +107,31 @@ class PacketIntake:
 
     def accept(self, packet: ReceivedPacket) -> MediaPacket | None:
         """Returns the packet on the timeline, or None when it was dropped and counted."""
-        try:
-            if len(packet.payload) > MAX_PAYLOAD_BYTES:
-                raise ProtocolError(f"rtp payload of {len(packet.payload)} bytes is over {MAX_PAYLOAD_BYTES}")
-            opus, padding = split_padding(packet.payload)
-            duration = packet_duration_ticks(opus)
-            is_empty = is_empty_packet(opus)
-        except ProtocolError:
+        content = packet.content
+        if isinstance(content, MalformedPayload):
             self.counters.malformed += 1
             return None
-        block = self._read_style_block(padding)
+        self.counters.bad_style_blocks += content.is_block_damaged
         is_restart = self._is_restart(packet)
         if is_restart is None:
             self.counters.stray += 1
             return None
-        sequence, start_ticks = self._place(packet, duration, is_restart)
+        sequence, start_ticks = self._place(packet, content.opus.duration_ticks, is_restart)
         self.counters.received += 1
         result = MediaPacket(
             sequence=sequence,
             start_ticks=start_ticks,
-            duration_ticks=duration,
-            opus=opus,
+            opus=content.opus,
             arrival_us=packet.arrival_time_us,
             rtp_timestamp=packet.rtp_timestamp,
             sequence_number=packet.sequence_number,
-            style=block.style,
-            redundancy=block.redundancy,
-            is_empty=is_empty,
+            style=content.style,
+            redundancy=content.redundancy,
             is_restart=is_restart,
         )
         if self._newest is None or sequence > self._newest.sequence:
             self._newest = result
         return result
-
-    def _read_style_block(self, padding: bytes) -> StyleBlock:
-        try:
-            return StyleBlock.from_bytes(padding) or StyleBlock()
-        except ProtocolError:
-            self.counters.bad_style_blocks += 1
-            return StyleBlock()
 
     def _is_restart(self, packet: ReceivedPacket) -> bool | None:
         """False: goes on with the stream. True: starts a new one. None: belongs to neither, drop it."""

@@ -40,6 +40,7 @@ class PacketTotals:
     def add(self, cost: PacketCost) -> None:
         self.num_packets += 1
         self.num_speech_packets += cost.is_talking
+        self.talk_ticks += cost.duration_ticks if cost.is_talking else 0
         self.opus_bytes += cost.opus_bytes
         self.style_bytes += cost.style_bytes
         self.redundancy_bytes += cost.redundancy_bytes
@@ -120,7 +121,6 @@ class PacketStream:
         self.totals.total_ticks += duration
         for packet in packets:
             self.totals.add(packet.cost)
-            self.totals.talk_ticks += packet.duration_ticks if packet.cost.is_talking else 0
         return packets
 
     def _speech(self, opus: bytes, duration: int, values: NDArray[np.float32] | None) -> list[OutgoingPacket]:

@@ -19,7 +19,6 @@ class OutgoingPacket:
     payload: bytes
     timestamp_ticks: int
     """48 kHz, from the start of the call."""
-    duration_ticks: int
     cost: PacketCost
 
 
@@ -39,8 +38,9 @@ def speech_packet(
         style_bytes=len(with_style) - len(opus),
         redundancy_bytes=len(payload) - len(with_style),
         is_talking=True,
+        duration_ticks=duration_ticks,
     )
-    return OutgoingPacket(payload, timestamp_ticks, duration_ticks, cost)
+    return OutgoingPacket(payload, timestamp_ticks, cost)
 
 
 def silent_packet(toc: int, timestamp_ticks: int, duration_ticks: int, *, style: bytes = b"") -> OutgoingPacket:
@@ -52,6 +52,10 @@ def silent_packet(toc: int, timestamp_ticks: int, duration_ticks: int, *, style:
     noise = comfort_noise_packet(toc)
     payload = add_padding(noise, StyleBlock(style=style).to_bytes())
     cost = PacketCost(
-        opus_bytes=len(noise), style_bytes=len(payload) - len(noise), redundancy_bytes=0, is_talking=False
+        opus_bytes=len(noise),
+        style_bytes=len(payload) - len(noise),
+        redundancy_bytes=0,
+        is_talking=False,
+        duration_ticks=duration_ticks,
     )
-    return OutgoingPacket(payload, timestamp_ticks, duration_ticks, cost)
+    return OutgoingPacket(payload, timestamp_ticks, cost)

@@ -32,7 +32,7 @@ class AudioDecoder:
     def decode(self, packet: MediaPacket) -> NDArray[np.int16]:
         """[packet.duration_ticks] samples; concealment when the bytes cannot be decoded."""
         try:
-            pcm = self._opus.decode(packet.opus)
+            pcm = self._opus.decode(packet.opus.data)
         except OpusPacketError:
             self.counters.undecodable += 1
             return self.conceal(packet.duration_ticks)

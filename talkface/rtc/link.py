@@ -31,9 +31,8 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from protocol.errors import ProtocolError
+from protocol.audio_payload import parse_audio_payload
 from protocol.interfaces import Clock, PacketCost, ReceivedPacket, ReceptionReport
-from protocol.opus_padding import packet_duration_ticks
 from talkface.rtc import adapter, stock
 from talkface.rtc.adapter import Feature, RawRtp, SocketContext
 from talkface.rtc.control import ControlChannel
@@ -81,7 +80,7 @@ class RtcLink:
         self.last_audio_us: int | None = None
         """When its last audio packet came; None before the first."""
         self.unsent_audio = 0
-        self._track = PacketTrack(self._packet_taken)
+        self._track = PacketTrack(self._tap.expect_rtp)
         self._pc = RTCPeerConnection(self._configuration())
         self._pc.on("connectionstatechange", self._connection_changed)
         self._pc.on("datachannel", self._control.extra_channel)
@@ -303,22 +302,16 @@ class RtcLink:
     def _heard(self) -> None:
         self.last_heard_us = self._clock.now_us()
 
-    def _packet_taken(self, cost: PacketCost, payload: bytes) -> None:
-        try:
-            duration = packet_duration_ticks(payload)
-        except ProtocolError:
-            duration = 0
-        self._tap.expect_rtp(cost, duration)
-
     def _rtp_received(self, packet: RawRtp) -> None:
         key = struct.pack("!HII", packet.sequence_number, packet.timestamp, packet.ssrc)
-        arrival_us = self._tap.rtp_delivered(key, packet.payload)
+        content = parse_audio_payload(packet.payload)
+        arrival_us = self._tap.rtp_delivered(key, content)
         if arrival_us is None:
             arrival_us = self._clock.now_us()
         self.last_audio_us = arrival_us
         self.last_heard_us = max(self.last_heard_us, arrival_us)
         self._reports.statistics.packet_received(packet.ssrc, packet.sequence_number, packet.timestamp, arrival_us)
-        received = ReceivedPacket(packet.sequence_number, packet.timestamp, packet.payload, packet.ssrc, arrival_us)
+        received = ReceivedPacket(packet.sequence_number, packet.timestamp, content, packet.ssrc, arrival_us)
         _tell(self._audio, received)
 
     def _deliver_report(self, report: ReceptionReport) -> None:

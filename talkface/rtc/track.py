@@ -25,7 +25,7 @@ class PacketTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, taken: Callable[[PacketCost, bytes], None]) -> None:
+    def __init__(self, taken: Callable[[PacketCost], None]) -> None:
         super().__init__()
         self._taken = taken
         self._queue: deque[tuple[bytes, int, PacketCost]] = deque()
@@ -48,7 +48,7 @@ class PacketTrack(MediaStreamTrack):
             self._filled.clear()
             await self._filled.wait()
         payload, timestamp_ticks, cost = self._queue.popleft()
-        self._taken(cost, payload)
+        self._taken(cost)
         packet: av.Packet[Any] = av.Packet(payload)
         packet.pts, packet.time_base = timestamp_ticks, _TIME_BASE
         return packet

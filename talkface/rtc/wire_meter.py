@@ -1,7 +1,7 @@
 """Counts what a call really costs: every datagram at the UDP socket, both directions, by component.
 
 The link hands over each datagram as it leaves or enters the socket (`LinkTap`), the encrypted ones too; what the
-encrypted payload of an RTP packet holds comes from `PacketCost` when sending and from the decrypted payload when
+encrypted payload of an RTP packet holds comes from `PacketCost` when sending and from the parsed payload when
 receiving. Set-up (until the control channel is open and hellos are exchanged) and the identity's transfer are kept
 apart. A datagram counts as *talking* when the last RTP packet in its direction was, so that RTCP and STUN are paid for
 too; talking time is the sound in talking packets.
@@ -15,11 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocol.errors import ProtocolError
+from protocol.audio_payload import AudioPayload, MalformedPayload
 from protocol.interfaces import Clock, PacketCost
-from protocol.opus_padding import is_empty_packet, packet_duration_ticks, split_padding
 from protocol.rtp_time import RTP_CLOCK_HZ
-from protocol.style_block import StyleBlock
 
 COMPONENTS = ("opus", "style", "redundancy", "rtp_header", "srtp_tag", "ip_udp", "rtcp", "stun", "dtls_sctp")
 IPV4_UDP_BYTES = 28
@@ -172,7 +170,7 @@ class LinkTap:
         self.is_set_up = False
         """False while ICE and DTLS shake hands: then everything but RTP and RTCP is set-up."""
         self.control_phase = ControlPhase.SETUP
-        self._costs: deque[tuple[PacketCost, int]] = deque(maxlen=256)
+        self._costs: deque[PacketCost] = deque(maxlen=256)
         self._undelivered: dict[bytes, tuple[int, int, int, int]] = {}
 
     @property
@@ -180,9 +178,9 @@ class LinkTap:
         """True while RTP datagrams wait for their payload to be known."""
         return bool(self._undelivered)
 
-    def expect_rtp(self, cost: PacketCost, duration_ticks: int) -> None:
+    def expect_rtp(self, cost: PacketCost) -> None:
         """The next RTP datagram to leave has this content."""
-        self._costs.append((cost, duration_ticks))
+        self._costs.append(cost)
 
     def sent(self, payload: bytes, header_bytes: int, framing_bytes: int = 0) -> None:
         """A datagram leaves: UDP payload, IP and UDP header size, TURN framing inside the payload's message."""
@@ -192,8 +190,8 @@ class LinkTap:
         """A datagram has come in."""
         self._count(self._meter.down, payload, header_bytes, framing_bytes, is_sent=False)
 
-    def rtp_delivered(self, key: bytes, payload: bytes) -> int | None:
-        """The decrypted payload of an RTP datagram received before; `key` is bytes 2..12 of its header.
+    def rtp_delivered(self, key: bytes, content: AudioPayload | MalformedPayload) -> int | None:
+        """What the RTP datagram received before holds; `key` is bytes 2..12 of its header.
 
         Returns:
             When the datagram came out of the socket, in microseconds; None when it was not seen.
@@ -202,22 +200,7 @@ class LinkTap:
         if waiting is None:
             return None
         arrival_us, header_bytes, rtp_bytes, wire_payload = waiting
-        direction = self._meter.down
-        style = redundancy = duration = 0
-        is_talking = False
-        try:
-            plain, data = split_padding(payload)
-            duration, is_talking = packet_duration_ticks(plain), not is_empty_packet(plain)
-            block = StyleBlock.from_bytes(data)
-            if block is not None:
-                redundancy = len(block.redundancy)
-                style = len(payload) - len(plain) - redundancy
-        except ProtocolError:
-            pass  # the receiver counts it; here only its bytes matter
-        direction.is_talking = is_talking
-        direction.talk_ticks += duration if is_talking else 0
-        cost = PacketCost(wire_payload - style - redundancy, style, redundancy, is_talking)
-        self._book_rtp(direction, header_bytes, rtp_bytes, wire_payload, cost)
+        self._book_rtp(self._meter.down, header_bytes, rtp_bytes, wire_payload, _received_cost(content, wire_payload))
         return arrival_us
 
     def flush_undelivered(self) -> None:
@@ -226,7 +209,7 @@ class LinkTap:
         for key, (arrival_us, header_bytes, rtp_bytes, wire_payload) in list(self._undelivered.items()):
             if now_us - arrival_us >= _DELIVERY_US:
                 del self._undelivered[key]
-                cost = PacketCost(wire_payload, 0, 0, self._meter.down.is_talking)
+                cost = self._unknown_cost(wire_payload)
                 self._book_rtp(self._meter.down, header_bytes, rtp_bytes, wire_payload, cost)
 
     def _count(self, direction: _Direction, payload: bytes, header: int, framing: int, *, is_sent: bool) -> None:
@@ -240,7 +223,8 @@ class LinkTap:
                 direction.datagrams -= 1
             if is_sent:
                 self._meter.on_rtp_sent(int.from_bytes(payload[4:8], "big"), self._clock.now_us())
-                self._book_sent_rtp(direction, header, rtp_bytes, wire_payload)
+                cost = self._costs.popleft() if self._costs else PacketCost(wire_payload, 0, 0, False, 0)
+                self._book_rtp(direction, header, rtp_bytes, wire_payload, cost)
             else:
                 self._hold(payload[2:12], (self._clock.now_us(), header, rtp_bytes, wire_payload))
         elif kind is DatagramKind.RTCP:
@@ -265,19 +249,18 @@ class LinkTap:
         if stale is None and len(self._undelivered) >= _MAX_UNDELIVERED:
             stale = self._undelivered.pop(next(iter(self._undelivered)))
         if stale is not None:
-            cost = PacketCost(stale[3], 0, 0, self._meter.down.is_talking)
-            self._book_rtp(self._meter.down, stale[1], stale[2], stale[3], cost)
+            self._book_rtp(self._meter.down, stale[1], stale[2], stale[3], self._unknown_cost(stale[3]))
         self._undelivered[key] = entry
 
-    def _book_sent_rtp(self, direction: _Direction, header: int, rtp_bytes: int, wire_payload: int) -> None:
-        cost, duration = self._costs.popleft() if self._costs else (PacketCost(wire_payload, 0, 0, False), 0)
-        direction.is_talking = cost.is_talking
-        direction.talk_ticks += duration if cost.is_talking else 0
-        self._book_rtp(direction, header, rtp_bytes, wire_payload, cost)
+    def _unknown_cost(self, wire_payload: int) -> PacketCost:
+        """Of a datagram that never came out of decryption: it changes nothing about who is talking."""
+        return PacketCost(wire_payload, 0, 0, self._meter.down.is_talking, 0)
 
     def _book_rtp(
         self, direction: _Direction, header: int, rtp_bytes: int, wire_payload: int, cost: PacketCost
     ) -> None:
+        direction.is_talking = cost.is_talking
+        direction.talk_ticks += cost.duration_ticks if cost.is_talking else 0
         direction.book(
             {
                 "opus": wire_payload - cost.style_bytes - cost.redundancy_bytes,
@@ -288,3 +271,10 @@ class LinkTap:
                 "ip_udp": header,
             }
         )
+
+
+def _received_cost(content: AudioPayload | MalformedPayload, wire_payload: int) -> PacketCost:
+    if isinstance(content, MalformedPayload):  # the receiver counts it; here only its bytes matter
+        return PacketCost(wire_payload, 0, 0, False, 0)
+    style, redundancy, opus = content.style_bytes, content.redundancy_bytes, content.opus
+    return PacketCost(wire_payload - style - redundancy, style, redundancy, not opus.is_empty, opus.duration_ticks)

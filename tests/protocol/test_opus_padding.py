@@ -8,11 +8,10 @@ from protocol.errors import MalformedPacketError, PayloadTooLargeError, Truncate
 from protocol.opus_packet import parse_opus_packet
 from protocol.opus_padding import (
     MAX_PAYLOAD_BYTES,
+    PlainOpus,
     add_padding,
     comfort_noise_packet,
     empty_packet,
-    is_empty_packet,
-    packet_duration_ticks,
     split_padding,
 )
 
@@ -39,11 +38,11 @@ def test_round_trip(name: str, length: int) -> None:
     stripped, found = split_padding(padded)
     assert found == data
     assert parse_opus_packet(padded).frames == parse_opus_packet(packet).frames
-    assert parse_opus_packet(stripped).frames == parse_opus_packet(packet).frames
-    assert parse_opus_packet(stripped).toc == parse_opus_packet(packet).toc
-    assert packet_duration_ticks(padded) == packet_duration_ticks(packet)
+    assert parse_opus_packet(stripped.data).frames == parse_opus_packet(packet).frames
+    assert parse_opus_packet(stripped.data).toc == parse_opus_packet(packet).toc
+    assert stripped.duration_ticks == parse_opus_packet(packet).duration_ticks
     if data:
-        assert parse_opus_packet(stripped).padding == b""
+        assert parse_opus_packet(stripped.data).padding == b""
 
 
 @pytest.mark.parametrize(("length", "overhead"), [(1, 2), (12, 2), (254, 2), (255, 3), (508, 3), (509, 4)])
@@ -65,8 +64,8 @@ def test_no_data_leaves_the_packet_alone() -> None:
 
 
 def test_zero_padding_of_libopus_is_no_data() -> None:
-    assert split_padding(b"\x4b\x41\x03ab\0\0\0") == (b"\x48ab", b"")
-    assert split_padding(b"\x4b\x41\x00ab") == (b"\x4b\x41\x00ab", b"")
+    assert split_padding(b"\x4b\x41\x03ab\0\0\0") == (PlainOpus(b"\x48ab", 960, is_empty=False), b"")
+    assert split_padding(b"\x4b\x41\x00ab") == (PlainOpus(b"\x4b\x41\x00ab", 960, is_empty=False), b"")
 
 
 def test_data_is_not_added_twice() -> None:
@@ -83,9 +82,8 @@ def test_limit_of_a_datagram() -> None:
 
 
 def test_garbage_is_refused_by_all() -> None:
-    for function in (split_padding, packet_duration_ticks, is_empty_packet):
-        with pytest.raises(TruncatedPacketError):
-            function(b"")
+    with pytest.raises(TruncatedPacketError):
+        split_padding(b"")
     with pytest.raises(TruncatedPacketError):
         add_padding(b"\x4b", b"x")
 
@@ -95,15 +93,13 @@ def test_garbage_is_refused_by_all() -> None:
     [(b"\x48a", 960), (b"\x58a", 2880), (b"\x59aa", 5760), (b"\x4b\x03", 2880), (b"\xe0a", 120)],
 )
 def test_durations(packet: bytes, ticks: int) -> None:
-    assert packet_duration_ticks(packet) == ticks
+    assert split_padding(packet)[0].duration_ticks == parse_opus_packet(packet).duration_ticks == ticks
 
 
 def test_silence() -> None:
     toc = b"\x5b\x01..."[0]
     assert comfort_noise_packet(toc) == b"\x58"
     assert empty_packet(toc, b"\0\x11x") == b"\x5b\x41\x03\0\x11x"
-    assert split_padding(empty_packet(toc, b"\0\x11x")) == (b"\x58", b"\0\x11x")
-    assert packet_duration_ticks(empty_packet(toc, b"\0\x11x")) == 2880
-    assert is_empty_packet(b"\x58")
-    assert is_empty_packet(empty_packet(toc, b"\0\x11x"))
-    assert not is_empty_packet(b"\x58a")
+    assert split_padding(empty_packet(toc, b"\0\x11x")) == (PlainOpus(b"\x58", 2880, is_empty=True), b"\0\x11x")
+    assert split_padding(b"\x58") == (PlainOpus(b"\x58", 2880, is_empty=True), b"")
+    assert not split_padding(b"\x58a")[0].is_empty

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from protocol.audio_payload import parse_audio_payload
 from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
 from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
-from protocol.opus_padding import add_padding, packet_duration_ticks
+from protocol.opus_padding import add_padding, split_padding
 from protocol.style_block import StyleBlock
 from receiver.media_packet import PacketIntake
 from receiver.playout.audio_playout import AudioPlayout, PlayoutChunk
@@ -26,7 +27,7 @@ from talkface_core.errors import StylePayloadError
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo, StyleEncoder, StylePayloadEncoder
 from talkface_core.sound.opus import OpusDecoder, OpusEncoder
 
-__all__ = ["FaceIdentity", "OpusDecoder", "ReceivedPacket"]  # used through the fixture `kit`
+__all__ = ["FaceIdentity", "OpusDecoder"]  # used through the fixture `kit`
 
 TICK_US = 1000 / 48
 START_US = 1_000_000
@@ -59,6 +60,11 @@ def encode(pcm: NDArray[np.int16], packet_ms: int = 60, bitrate_bps: int = 8_000
     return [encoder.encode(pcm[i : i + size]) for i in range(0, pcm.shape[0] - size + 1, size)]
 
 
+def received(sequence_number: int, rtp_timestamp: int, payload: bytes, ssrc: int, arrival_us: int) -> ReceivedPacket:
+    """A packet as a link hands it over."""
+    return ReceivedPacket(sequence_number, rtp_timestamp, parse_audio_payload(payload), ssrc, arrival_us)
+
+
 @dataclass
 class Arrival:
     """A packet and when it comes."""
@@ -89,12 +95,12 @@ class Stream:
         opus = self.opus[index % len(self.opus)]
         redundancy = self.opus[(index - 1) % len(self.opus)] if self.has_redundancy and index else b""
         block = StyleBlock(style=self.style(index), redundancy=redundancy).to_bytes()
-        return ReceivedPacket(
-            sequence_number=(self.first_sequence + index) & 0xFFFF,
-            rtp_timestamp=(self.first_timestamp + index * self.packet_ms * 48) & 0xFFFFFFFF,
-            payload=add_padding(opus, block) if block else opus,
-            ssrc=self.ssrc,
-            arrival_time_us=round(arrival_us),
+        return received(
+            (self.first_sequence + index) & 0xFFFF,
+            (self.first_timestamp + index * self.packet_ms * 48) & 0xFFFFFFFF,
+            add_padding(opus, block) if block else opus,
+            self.ssrc,
+            round(arrival_us),
         )
 
     def arrivals(
@@ -316,7 +322,7 @@ async def play_live(
 def speech_packets() -> list[bytes]:
     """10 s of 8 kbps wideband at 60 ms."""
     packets = encode(make_speech(10.0))
-    assert all(packet_duration_ticks(packet) == 2880 for packet in packets)
+    assert all(split_padding(packet)[0].duration_ticks == 2880 for packet in packets)
     return packets
 
 

@@ -1,4 +1,4 @@
-"""Unwrapping, parsing and the guard of the timeline."""
+"""Unwrapping and the guard of the timeline."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from types import ModuleType
 
 import pytest
 
+from protocol.audio_payload import MAX_RECEIVED_BYTES, parse_audio_payload
 from protocol.interfaces import ReceivedPacket
 from protocol.opus_padding import add_padding
 from protocol.style_block import StyleBlock
-from receiver.media_packet import MAX_PAYLOAD_BYTES, PacketIntake
+from receiver.media_packet import PacketIntake
 
 
 @pytest.fixture
@@ -18,6 +19,11 @@ def packets(kit: ModuleType, speech_packets: list[bytes]) -> list[ReceivedPacket
     """200 packets across the wrap of sequence number and timestamp."""
     stream = kit.Stream(speech_packets)
     return [stream.packet(index, stream.sent_us(index)) for index in range(200)]
+
+
+def with_payload(packet: ReceivedPacket, payload: bytes) -> ReceivedPacket:
+    """The packet as if these bytes had come in it."""
+    return replace(packet, content=parse_audio_payload(payload))
 
 
 def test_wrap_of_sequence_and_timestamp_is_not_seen(packets: list[ReceivedPacket]) -> None:
@@ -41,13 +47,14 @@ def test_misordered_packet_gets_an_earlier_place(packets: list[ReceivedPacket]) 
 
 def test_style_and_redundancy_are_taken_out(packets: list[ReceivedPacket], speech_packets: list[bytes]) -> None:
     block = StyleBlock(style=b"abc", redundancy=speech_packets[4])
-    padded = replace(packets[5], payload=add_padding(speech_packets[5], block.to_bytes()))
+    padded = with_payload(packets[5], add_padding(speech_packets[5], block.to_bytes()))
     media = PacketIntake().accept(padded)
     assert media is not None
-    assert (media.style, media.redundancy, media.opus) == (b"abc", speech_packets[4], speech_packets[5])
+    assert (media.style, media.opus.data) == (b"abc", speech_packets[5])
     repair = media.repair_of_previous()
     assert repair is not None
     assert (repair.sequence, repair.start_ticks) == (media.sequence - 1, media.start_ticks - 2880)
+    assert repair.opus.data == speech_packets[4]
     assert repair.is_repair
 
 
@@ -56,22 +63,22 @@ def test_redundancy_that_holds_no_sound_repairs_nothing(
     packets: list[ReceivedPacket], speech_packets: list[bytes], redundancy: bytes
 ) -> None:
     block = StyleBlock(style=b"x", redundancy=redundancy)
-    media = PacketIntake().accept(replace(packets[0], payload=add_padding(speech_packets[0], block.to_bytes())))
+    media = PacketIntake().accept(with_payload(packets[0], add_padding(speech_packets[0], block.to_bytes())))
     assert media is not None
     assert media.repair_of_previous() is None
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff", b"\x03\x00", bytes(MAX_PAYLOAD_BYTES + 1)])
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"\x03\x00", bytes(MAX_RECEIVED_BYTES + 1)])
 def test_malformed_packet_is_dropped_and_counted(packets: list[ReceivedPacket], payload: bytes) -> None:
     intake = PacketIntake()
-    assert intake.accept(replace(packets[0], payload=payload)) is None
+    assert intake.accept(with_payload(packets[0], payload)) is None
     assert intake.counters.malformed == 1
     assert intake.accept(packets[1]) is not None
 
 
 def test_damaged_style_block_costs_only_the_style(packets: list[ReceivedPacket], speech_packets: list[bytes]) -> None:
     intake = PacketIntake()
-    media = intake.accept(replace(packets[0], payload=add_padding(speech_packets[0], b"\x00\x1fab")))
+    media = intake.accept(with_payload(packets[0], add_padding(speech_packets[0], b"\x00\x1fab")))
     assert media is not None
     assert media.style == b""
     assert intake.counters.bad_style_blocks == 1

@@ -68,7 +68,7 @@ def test_whole_call_with_loss_garbage_and_identity(
             link.deliver_control(b"garbage")
             link.deliver_control(encode_message(session.control.hello))
             link.deliver_control(encode_message(offer_identity(identity.to_bytes())))
-            link.deliver_audio(kit.ReceivedPacket(1, 2, b"\xff\xff", 3, kit.MonotonicClock().now_us()))
+            link.deliver_audio(kit.received(1, 2, b"\xff\xff", 3, kit.MonotonicClock().now_us()))
             await asyncio.sleep(0.05)
             hello, request = (decode_message(message) for message in link.sent)
             assert isinstance(hello, Hello)
@@ -270,9 +270,7 @@ def test_audio_flood_and_garbage_do_not_hurt(
             for index in range(5_000):
                 payload = rng.choice([rng.randbytes(rng.randrange(80)), rng.choice(speech_packets)])
                 now_us = kit.MonotonicClock().now_us()
-                link.deliver_audio(
-                    kit.ReceivedPacket(rng.randrange(65_536), index * 48, payload, rng.randrange(3), now_us)
-                )
+                link.deliver_audio(kit.received(rng.randrange(65_536), index * 48, payload, rng.randrange(3), now_us))
                 link.deliver_control(rng.randbytes(rng.randrange(100)))
                 if index % 500 == 0:
                     await asyncio.sleep(0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocol.opus_padding import is_empty_packet, packet_duration_ticks, split_padding
+from protocol.opus_padding import split_padding
 from protocol.presets import Preset, get_preset
 from protocol.style_block import StyleBlock
 from sender.packet_stream import PacketStream
@@ -56,12 +56,12 @@ def test_timestamps_grow_and_sum_of_costs_is_the_payload(
         cost = packet.cost
         assert cost.opus_bytes + cost.style_bytes + cost.redundancy_bytes == len(packet.payload)
         if cost.is_talking:
-            assert packet_duration_ticks(packet.payload) == packet.duration_ticks
+            assert split_padding(packet.payload)[0].duration_ticks == cost.duration_ticks
         else:
-            assert is_empty_packet(packet.payload)
+            assert split_padding(packet.payload)[0].is_empty
     totals = stream.totals
     assert totals.num_packets == len(packets)
-    assert totals.talk_ticks == sum(p.duration_ticks for p in packets if p.cost.is_talking)
+    assert totals.talk_ticks == sum(p.cost.duration_ticks for p in packets if p.cost.is_talking)
     assert totals.total_ticks == stream.ticks
     assert 0.4 * totals.total_ticks < totals.talk_ticks < 0.95 * totals.total_ticks
 
@@ -103,13 +103,13 @@ def test_no_look_back_over_a_slot_that_was_used() -> None:
 def test_redundancy_is_the_packet_before(speech: Callable[..., Any]) -> None:
     stream = make_stream(get_preset("robust"))
     packets = run(stream, speech(8.0, 2).with_noise(-55.0))
-    bare = {packet.timestamp_ticks: split_padding(packet.payload)[0] for packet in packets}
+    bare = {packet.timestamp_ticks: split_padding(packet.payload)[0].data for packet in packets}
     carried = 0
     for packet in packets:
         redundancy = block_of(packet).redundancy
         if redundancy:
             carried += 1
-            assert redundancy == bare[packet.timestamp_ticks - packet.duration_ticks]
+            assert redundancy == bare[packet.timestamp_ticks - packet.cost.duration_ticks]
             assert packet.cost.is_talking
     assert carried > 0.8 * stream.totals.num_speech_packets
 
@@ -122,14 +122,14 @@ def test_switching_redundancy_and_preset_keeps_the_sound_whole(speech: Callable[
     later = run(stream, pcm[48_000 * 3 : 48_000 * 6], VALUES)
     stream.configure(get_preset("good"), redundancy=False, with_lips=True)
     last = run(stream, pcm[48_000 * 6 :], VALUES)
-    assert later[0].duration_ticks == 5760
+    assert later[0].cost.duration_ticks == 5760
     assert any(block_of(packet).redundancy for packet in later)
     assert not any(block_of(packet).redundancy for packet in last)
     style = [block_of(packet).style for packet in later if block_of(packet).style]
     assert all(len(payload) == 13 for payload in style), "12 base values without lips"
     everything = packets + later + last
     for before, after in itertools.pairwise(everything):
-        assert after.timestamp_ticks >= before.timestamp_ticks + before.duration_ticks
+        assert after.timestamp_ticks >= before.timestamp_ticks + before.cost.duration_ticks
     with OpusDecoder() as decoder:
         assert sum(len(decoder.decode(p.payload)) for p in everything if p.cost.is_talking) == stream.totals.talk_ticks
 

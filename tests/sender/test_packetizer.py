@@ -16,7 +16,7 @@ from talkface_core.sound.opus import OpusDecoder, OpusEncoder
 
 def split(payload: bytes) -> tuple[bytes, StyleBlock | None]:
     packet, data = split_padding(payload)
-    return packet, StyleBlock.from_bytes(data) if data else None
+    return packet.data, StyleBlock.from_bytes(data) if data else None
 
 
 def opus_packets(speech: Callable[..., Any], packet_ms: int, bitrate_bps: int = 8000) -> list[bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protocol.opus_padding import PlainOpus
 from receiver.drawing.style_receiver import MAX_ABSOLUTE_VALUE, StyleReceiver
 from receiver.media_packet import MediaPacket
 from talkface_core.style.codec import StyleCodecDecoder, StyleCodecEncoder
@@ -18,8 +19,7 @@ def packet(sequence: int, style: bytes = b"", *, is_repair: bool = False) -> Med
     return MediaPacket(
         sequence=sequence,
         start_ticks=sequence * 2880,
-        duration_ticks=2880,
-        opus=b"",
+        opus=PlainOpus(b"", 2880, is_empty=True),
         arrival_us=0,
         style=style,
         is_repair=is_repair,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from protocol.errors import ProtocolError
-from protocol.opus_padding import packet_duration_ticks
+from protocol.opus_padding import split_padding
 from receiver.media_packet import MediaPacket
 from receiver.playout.audio_decoder import AudioDecoder
 
 
 def media(opus: bytes) -> MediaPacket:
-    return MediaPacket(sequence=0, start_ticks=0, duration_ticks=packet_duration_ticks(opus), opus=opus, arrival_us=0)
+    return MediaPacket(sequence=0, start_ticks=0, opus=split_padding(opus)[0], arrival_us=0)
 
 
 def test_packet_and_concealment(speech_packets: list[bytes]) -> None:

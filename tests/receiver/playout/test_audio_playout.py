@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protocol.audio_payload import parse_audio_payload
 from protocol.opus_padding import comfort_noise_packet, empty_packet
 from receiver.playout.audio_playout import ChunkKind
 
@@ -65,7 +66,7 @@ def test_change_of_packet_time_within_the_call_costs_no_sound(kit: ModuleType, b
     arrivals, sequence, ticks = [], 0, 0
     for opus, packet_ms in [(p, 60) for p in short] + [(p, 120) for p in long] + [(p, 60) for p in short]:
         at_us = kit.START_US + round((ticks + packet_ms * 48) * kit.TICK_US)
-        arrivals.append(kit.Arrival(at_us, kit.ReceivedPacket(sequence, ticks, opus, 1, at_us)))
+        arrivals.append(kit.Arrival(at_us, kit.received(sequence, ticks, opus, 1, at_us)))
         sequence, ticks = sequence + 1, ticks + packet_ms * 48
     run = bench.run(arrivals)
     assert kinds_ms(run).get(ChunkKind.CONCEALED, 0.0) < 500
@@ -209,7 +210,7 @@ def gated(kit: ModuleType, speech_packets: list[bytes], *, has_style: bool = Fal
     result = []
     for sequence, (index, payload) in enumerate(arrivals):
         at_us = kit.START_US + round((index + 1) * 60_000) + 20_000
-        result.append(kit.Arrival(at_us, kit.ReceivedPacket(sequence, index * 2880, payload, 1, at_us)))
+        result.append(kit.Arrival(at_us, kit.received(sequence, index * 2880, payload, 1, at_us)))
     return result
 
 
@@ -229,7 +230,7 @@ def test_silence_is_comfort_noise_not_loss(
 
 def test_browser_that_sends_nothing_in_a_pause(kit: ModuleType, bench: Any, speech_packets: list[bytes]) -> None:
     """Consecutive sequence numbers over 1.2 s of nothing (Chromium with DTX)."""
-    arrivals = [arrival for arrival in gated(kit, speech_packets) if len(arrival.packet.payload) > 1]
+    arrivals = [arrival for arrival in gated(kit, speech_packets) if len(arrival.packet.content.opus.data) > 1]
     numbered = [
         kit.Arrival(arrival.at_us, replace(arrival.packet, sequence_number=index))
         for index, arrival in enumerate(arrivals)
@@ -278,7 +279,7 @@ def test_undecodable_packet_is_counted_and_concealed(kit: ModuleType, bench: Any
     rng = random.Random(4)
     for arrival in arrivals[10:50]:
         body = bytes(rng.randrange(256) for _ in range(60))
-        arrival.packet = replace(arrival.packet, payload=bytes([rng.randrange(256)]) + body)
+        arrival.packet = replace(arrival.packet, content=parse_audio_payload(bytes([rng.randrange(256)]) + body))
     run = bench.run(arrivals)
     assert bench.intake.counters.malformed + len(run.ready_us) >= 40
     assert sum(kinds_ms(run).values()) >= 60 * 60 - 60
@@ -291,7 +292,7 @@ def test_hostile_stream_stays_bounded(kit: ModuleType, bench: Any, speech_packet
     arrivals = []
     for index in range(5_000):
         at_us = kit.START_US + index * 1_000
-        packet = kit.ReceivedPacket(
+        packet = kit.received(
             rng.choice([index & 0xFFFF, rng.randrange(65_536)]),
             rng.choice([index * 48, rng.randrange(2**32)]) & 0xFFFFFFFF,
             rng.choice(speech_packets),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.opus_padding import PlainOpus
 from receiver.media_packet import MediaPacket
 from receiver.playout.jitter_buffer import MAX_BUFFERED_TICKS, AddResult, JitterBuffer
 
@@ -15,8 +16,7 @@ def packet(sequence: int, *, is_repair: bool = False, duration: int = PTIME) -> 
     return MediaPacket(
         sequence=sequence,
         start_ticks=sequence * PTIME,
-        duration_ticks=duration,
-        opus=b"x",
+        opus=PlainOpus(b"x", duration, is_empty=False),
         arrival_us=0,
         is_repair=is_repair,
     )

@@ -128,7 +128,7 @@ def test_a_call_runs_through_the_relay_process(lab: LinkLab, speech_packets: lis
         await alice.accept_answer(route_through(answer, tuple(route["answerer"])))
         await asyncio.gather(alice.wait_connected(20), bob.wait_connected(20))
         for index in range(200):
-            alice.send_audio(speech_packets[index % 50], index * 2880, PacketCost(58, 0, 0, True))
+            alice.send_audio(speech_packets[index % 50], index * 2880, PacketCost(58, 0, 0, True, 2880))
             await asyncio.sleep(0.005)
         await asyncio.sleep(0.2)
         stats = await control.stats()

@@ -24,7 +24,7 @@ from talkface.rtc.options import LinkOptions
 from talkface.rtc.wire_meter import WireMeter
 
 SPEECH = bytes([0x58]) + bytes(range(57))
-TALK = PacketCost(len(SPEECH), 0, 0, True)
+TALK = PacketCost(len(SPEECH), 0, 0, True, 2880)
 
 
 def say(**values: Any) -> None:

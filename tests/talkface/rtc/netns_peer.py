@@ -49,11 +49,11 @@ async def speak(link: RtcLink, seed: int, rounds: int) -> None:
                 redundancy = previous if index % 3 == 0 else b""
                 padded = add_padding(packet, StyleBlock(style=style, redundancy=redundancy).to_bytes())
                 style_bytes = len(padded) - len(packet) - len(redundancy)
-                link.send_audio(padded, index * 2880, PacketCost(len(packet), style_bytes, len(redundancy), True))
+                link.send_audio(padded, index * 2880, PacketCost(len(packet), style_bytes, len(redundancy), True, 2880))
                 previous = packet
             elif position % 7 == 0 or position == TALK_PACKETS:
                 quiet = comfort_noise_packet(previous[0])
-                link.send_audio(quiet, index * 2880, PacketCost(len(quiet), 0, 0, False))
+                link.send_audio(quiet, index * 2880, PacketCost(len(quiet), 0, 0, False, 2880))
             index += 1
     await asyncio.sleep(0.2)
 

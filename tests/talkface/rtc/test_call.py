@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from conftest import LinkLab
 
 pytestmark = pytest.mark.network
-TALK = PacketCost(58, 0, 0, True)
+TALK = PacketCost(58, 0, 0, True, 2880)
 
 
 class End:

@@ -23,14 +23,9 @@ import pytest
 import websockets
 from numpy.typing import NDArray
 
+from protocol.audio_payload import AudioPayload
 from protocol.interfaces import EndCause, PacketCost, ReceivedPacket, SessionEnd
-from protocol.opus_padding import (
-    add_padding,
-    comfort_noise_packet,
-    empty_packet,
-    packet_duration_ticks,
-    split_padding,
-)
+from protocol.opus_padding import add_padding, comfort_noise_packet, empty_packet
 from protocol.style_block import StyleBlock
 from receiver.session import ReceivingSession
 from receiver.session_stats import ReceivingStats
@@ -164,12 +159,12 @@ async def speak(link: RtcLink, packets: list[bytes], *, is_gated: bool) -> None:
         quiet = index % 50 - 30 if is_gated else -1
         if quiet < 0:
             padded = add_padding(packet, block)
-            link.send_audio(padded, index * 2880, PacketCost(len(packet), len(padded) - len(packet), 0, True))
+            link.send_audio(padded, index * 2880, PacketCost(len(packet), len(padded) - len(packet), 0, True, 2880))
         elif quiet % 7 == 0:
-            link.send_audio(comfort_noise_packet(packet[0]), index * 2880, PacketCost(1, 0, 0, False))
+            link.send_audio(comfort_noise_packet(packet[0]), index * 2880, PacketCost(1, 0, 0, False, 2880))
         elif quiet % 7 == 6:
             carrier = empty_packet(packet[0], block)
-            link.send_audio(carrier, index * 2880, PacketCost(1, len(carrier) - 1, 0, False))
+            link.send_audio(carrier, index * 2880, PacketCost(1, len(carrier) - 1, 0, False, 2880))
 
 
 def envelope(pcm: Pcm) -> NDArray[np.float64]:
@@ -253,11 +248,13 @@ def test_chromium_plays_our_sound_and_its_microphone_reaches_us(
     assert stats["srtp_tag_bytes"] == 10
     assert any(report.round_trip_ms is not None for report in reports)
 
-    microphone_packets = [packet.payload for packet in got]
-    assert {packet_duration_ticks(packet) for packet in microphone_packets} == {2880}, "60 ms, as asked"
+    contents = [packet.content for packet in got if isinstance(packet.content, AudioPayload)]
+    assert len(contents) == len(got)
+    assert all(content == AudioPayload(content.opus) for content in contents), "plain Opus, nothing of ours around it"
+    assert {content.opus.duration_ticks for content in contents} == {2880}, "60 ms, as asked"
+    microphone_packets = [content.opus.data for content in contents]
     coded = [packet for packet in microphone_packets if len(packet) > 10]
     assert {packet[0] >> 3 for packet in coded} == {11}, "SILK wideband"
-    assert all(not split_padding(packet)[1] for packet in microphone_packets)
     with OpusDecoder(48_000) as decoder:
         pcm = np.concatenate([decoder.decode(packet) for packet in microphone_packets[10:]])
     assert compare(speech, pcm)["envelope"] > 0.95

@@ -6,15 +6,20 @@ import asyncio
 import logging
 import random
 import socket
+import sys
+from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from protocol.audio_payload import AudioPayload
 from protocol.interfaces import EndCause, PacketCost, ReceivedPacket, ReceptionReport, SessionEnd
 from protocol.messages import MAX_MESSAGE_BYTES, Bye, Hello, encode_message
-from protocol.opus_padding import add_padding, split_padding
+from protocol.opus_packet import parse_opus_packet
+from protocol.opus_padding import PlainOpus, add_padding
 from protocol.style_block import StyleBlock
 from receiver.session import ReceivingSession
 from receiver.session_stats import ReceivingStats
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from conftest import LinkLab
 
 pytestmark = pytest.mark.network
-TALK = PacketCost(58, 0, 0, True)
+TALK = PacketCost(58, 0, 0, True, 2880)
 
 
 def test_style_blocks_arrive_bit_exact_with_their_sound(lab: LinkLab, speech_packets: list[bytes]) -> None:
@@ -40,7 +45,9 @@ def test_style_blocks_arrive_bit_exact_with_their_sound(lab: LinkLab, speech_pac
             for index, packet in enumerate(speech_packets[:60]):
                 block = StyleBlock(style=bytes([index, 255 - index, 7]) * 4).to_bytes()
                 padded = add_padding(packet, block)
-                alice.send_audio(padded, index * 2880, PacketCost(len(packet), len(padded) - len(packet), 0, True))
+                alice.send_audio(
+                    padded, index * 2880, PacketCost(len(packet), len(padded) - len(packet), 0, True, 2880)
+                )
                 await asyncio.sleep(0.005)
             await lab.until(lambda: len(got) == 60)
         return got
@@ -48,14 +55,51 @@ def test_style_blocks_arrive_bit_exact_with_their_sound(lab: LinkLab, speech_pac
     got = asyncio.run(run())
     first = got[0]
     for index, (received, packet) in enumerate(zip(got, speech_packets, strict=False)):
-        plain, data = split_padding(received.payload)
-        assert plain == packet
-        assert StyleBlock.from_bytes(data) == StyleBlock(style=bytes([index, 255 - index, 7]) * 4)
+        content = received.content
+        assert isinstance(content, AudioPayload)
+        assert content.opus == PlainOpus(packet, 2880, is_empty=False)
+        assert content.style == bytes([index, 255 - index, 7]) * 4
         assert (received.sequence_number - first.sequence_number) % 65536 == index
         assert (received.rtp_timestamp - first.rtp_timestamp) % 2**32 == index * 2880
         assert received.ssrc == first.ssrc
     arrivals = [packet.arrival_time_us for packet in got]
     assert arrivals == sorted(arrivals)
+
+
+def test_a_packet_is_parsed_once_on_its_way_through_link_and_session(lab: LinkLab, speech_packets: list[bytes]) -> None:
+    """Link, wire meter, intake, jitter buffer, repair and decoder share one parse; the sending link needs none."""
+    model = tiny_face_model()
+    parsed: list[bytes] = []
+    redundancy = speech_packets[30:50]
+    payloads = [
+        add_padding(opus, StyleBlock(style=b"style", redundancy=before).to_bytes())
+        for opus, before in zip(speech_packets, redundancy, strict=False)
+    ]
+
+    def watch(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code is parse_opus_packet.__code__:
+            parsed.append(frame.f_locals["packet"])
+
+    async def run() -> ReceivingStats:
+        async with lab.pair() as (alice, bob):
+            session = ReceivingSession(bob, lab.clock, model, [], default_identity=model.default_identity())
+            await session.start()
+            parsed.clear()
+            sys.setprofile(watch)
+            try:
+                for index, payload in enumerate(payloads):
+                    alice.send_audio(payload, index * 2880, TALK)
+                    await asyncio.sleep(0.06)
+                await lab.until(lambda: len(session.pcm_ready()) == len(payloads))
+            finally:
+                sys.setprofile(None)
+            await session.stop()
+            return session.stats()
+
+    stats = asyncio.run(run())
+    assert stats.audio.packets_received == len(payloads)
+    assert stats.style.decoded + stats.style.malformed + stats.style.waiting == len(payloads), "style was read too"
+    assert Counter(parsed) == Counter([*payloads, *redundancy])
 
 
 def test_reports_tell_loss_and_round_trip(lab: LinkLab, speech_packets: list[bytes]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from protocol.audio_payload import parse_audio_payload
 from protocol.interfaces import PacketCost, ReceivedPacket
 from talkface.rtc.link import LinkError
 from talkface.rtc.options import parse_ice_servers
@@ -96,7 +97,7 @@ def test_a_call_through_turn(lab: LinkLab, speech_packets: list[bytes], turn_por
         await alice.accept_answer(await bob.accept_offer(offer))
         await asyncio.gather(alice.wait_connected(15), bob.wait_connected(15))
         for index, packet in enumerate(speech_packets[:50]):
-            alice.send_audio(packet, index * 2880, PacketCost(len(packet), 0, 0, True))
+            alice.send_audio(packet, index * 2880, PacketCost(len(packet), 0, 0, True, 2880))
             await asyncio.sleep(0.01)
         await alice.send_control(bytes(5000))
         await lab.until(lambda: len(got) == 50 and control)
@@ -108,7 +109,7 @@ def test_a_call_through_turn(lab: LinkLab, speech_packets: list[bytes], turn_por
     candidates = [line for line in offer.split("\r\n") if line.startswith("a=candidate")]
     assert candidates
     assert all(" typ relay" in line for line in candidates), "nothing but the relayed address is offered"
-    assert [packet.payload for packet in got] == speech_packets[:50]
+    assert [packet.content for packet in got] == [parse_audio_payload(packet) for packet in speech_packets[:50]]
     assert control == [bytes(5000)]
     components = wire["up"]["components"]
     headers = {"udp": 28, "tcp": 52}[transport]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from protocol.audio_payload import parse_audio_payload
 from protocol.interfaces import PacketCost
 from protocol.opus_padding import add_padding, comfort_noise_packet
 from protocol.style_block import StyleBlock
@@ -72,7 +73,7 @@ def test_header_length_counts_sources_and_extension() -> None:
 def test_a_sent_packet_divides_as_its_cost_says() -> None:
     _, meter, tap = started()
     payload = bytes(58 + 16 + 57)
-    tap.expect_rtp(PacketCost(58, 16, 57, True), 2880)
+    tap.expect_rtp(PacketCost(58, 16, 57, True, 2880))
     tap.sent(srtp(payload), 28)
     assert sizes(meter, "up") == {
         "opus": 58,
@@ -91,7 +92,7 @@ def test_a_received_packet_divides_by_what_is_in_it() -> None:
     tap.received(srtp(payload), 28)
     arrived = now.us
     now.us += 3000
-    assert tap.rtp_delivered(srtp(payload)[2:12], payload) == arrived
+    assert tap.rtp_delivered(srtp(payload)[2:12], parse_audio_payload(payload)) == arrived
     found = sizes(meter, "down")
     assert found["redundancy"] == 58
     assert found["style"] == len(payload) - 58 - 58
@@ -104,8 +105,8 @@ def test_undecryptable_and_repeated_datagrams_are_counted_too() -> None:
     now, meter, tap = started()
     tap.received(srtp(SPEECH), 28)
     tap.received(srtp(SPEECH), 28)
-    assert tap.rtp_delivered(srtp(SPEECH)[2:12], SPEECH) is not None
-    assert tap.rtp_delivered(srtp(SPEECH)[2:12], SPEECH) is None
+    assert tap.rtp_delivered(srtp(SPEECH)[2:12], parse_audio_payload(SPEECH)) is not None
+    assert tap.rtp_delivered(srtp(SPEECH)[2:12], parse_audio_payload(SPEECH)) is None
     for number in range(2, 1000):
         tap.received(srtp(b"forged", number), 28)
     now.us += 2_000_000
@@ -141,7 +142,7 @@ def test_talking_rates_divide_talking_bytes_by_talking_time() -> None:
     for number in range(100):
         is_talking = number < 50
         payload = SPEECH if is_talking else comfort_noise_packet(TOC)
-        tap.expect_rtp(PacketCost(len(payload), 0, 0, is_talking), 2880)
+        tap.expect_rtp(PacketCost(len(payload), 0, 0, is_talking, 2880))
         tap.sent(srtp(payload, number), 28)
         if number in (10, 80):
             tap.sent(STUN, 28)
@@ -156,7 +157,7 @@ def test_talking_rates_divide_talking_bytes_by_talking_time() -> None:
 
 def test_turn_framing_is_booked_as_stun() -> None:
     _, meter, tap = started()
-    tap.expect_rtp(PacketCost(58, 0, 0, True), 2880)
+    tap.expect_rtp(PacketCost(58, 0, 0, True, 2880))
     tap.sent(srtp(SPEECH), 28, 4)
     assert sizes(meter, "up")["stun"] == 4
     assert meter.snapshot()["up"]["datagrams"] == 1
