@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.audio_payload import AudioPayload, MalformedPayload
+from protocol.control import ControlCounters, ReceivedMessage
+from protocol.messages import Message
 
 
 class Clock(Protocol):
@@ -67,23 +69,41 @@ class PacketCost:
 class MediaLink(Protocol):
     """A connected, encrypted audio path to one peer with a reliable control channel beside it.
 
-    Callbacks run in the event loop and must not block. Bytes from callbacks are hostile.
+    The link itself greets (hello is its first message) and says bye; sessions send what lies between, and listen.
+    Callbacks run in the event loop and must not block. What they are given is hostile.
     """
 
     def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
         """Queue one Opus packet; `timestamp_ticks` (48 kHz) counts from 0, may skip, and only grows."""
         ...
 
-    async def send_control(self, message: bytes) -> None:
-        """Send one whole message reliably and in order; waits while more than 1 MiB is in flight."""
+    async def wait_control(self) -> None:
+        """Return once control messages flow.
+
+        Raises:
+            ConnectionError: the link has ended, or the far end (a plain browser) has no control channel.
+        """
+        ...
+
+    async def send_control(self, message: Message) -> None:
+        """Send one message reliably and in order; waits while more than 1 MiB is in flight.
+
+        Raises:
+            ConnectionError: as `wait_control`.
+        """
+        ...
+
+    @property
+    def control_counters(self) -> ControlCounters:
+        """What came over the control channel so far."""
         ...
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
         """Deliver every audio RTP packet, duplicates and misordered ones included."""
         ...
 
-    def on_control(self, callback: Callable[[bytes], None]) -> None:
-        """Deliver every whole control message."""
+    def on_control(self, callback: Callable[[ReceivedMessage], None]) -> None:
+        """Deliver every control message; the first ones also to whoever comes later."""
         ...
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
@@ -122,8 +142,8 @@ class CallSession(Protocol):
         """Until the session is over. Raises the session's own error when it failed, whoever asks and however often."""
         ...
 
-    async def stop(self, reason: str = "") -> None:
-        """Say bye, end the threads, finish the files. Safe to call twice, from any state and after a failed start."""
+    async def stop(self) -> None:
+        """End the threads, finish the files. Safe to call twice, from any state and after a failed start."""
         ...
 
     async def replace_link(self, link: MediaLink) -> None:

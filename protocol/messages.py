@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Protocol
 
 from protocol.errors import (
     BadMagicError,
@@ -42,6 +43,22 @@ MAX_REASON_BYTES = 200
 MAX_AGENT_BYTES = 64
 
 
+class GreetingModel(Protocol):
+    """What a hello says about a face model."""
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+    @property
+    def resolution_px(self) -> int: ...
+
+    @property
+    def frame_rate(self) -> Fraction: ...
+
+    @property
+    def style_table_id(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
     """Who speaks and what its model is; the first message in each direction.
@@ -63,6 +80,17 @@ class Hello:
 
     def __post_init__(self) -> None:
         check_fields("hello", self)
+
+    @classmethod
+    def of(cls, model: GreetingModel, agent: str = "") -> Hello:
+        """The hello of a side that uses this model."""
+        return cls(
+            weights_sha256=model.weights_sha256,
+            resolution_px=model.resolution_px,
+            frame_rate=model.frame_rate,
+            style_table_id=model.style_table_id,
+            agent=agent,
+        )
 
     def mismatches(self, theirs: Hello) -> list[str]:
         """Sentences on what the far end cannot use of ours or we of theirs; empty when all fits.

@@ -1,4 +1,4 @@
-"""Token buckets, one per address, in bounded memory. Time is an argument."""
+"""The token bucket behind every limit, and buckets per address in bounded memory. Time is an argument."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import OrderedDict
 
 
 class TokenBucket:
-    """Allows `burst` at once and `per_second` in the long run."""
+    """Allows `burst` at once and `per_second` in the long run; full at first."""
 
-    def __init__(self, burst: float, per_second: float, now_s: float) -> None:
+    def __init__(self, burst: float, per_second: float) -> None:
         self._burst = burst
         self._per_second = per_second
         self._tokens = burst
-        self._updated_s = now_s
+        self._updated_s = 0.0
 
     def take(self, amount: float, now_s: float) -> bool:
         """Spend `amount`; False, and nothing is spent, when there is less."""
@@ -41,7 +41,7 @@ class AddressLimiter:
         """Spend from the bucket of `address`; False when it is empty."""
         bucket = self._buckets.get(address)
         if bucket is None:
-            bucket = self._buckets[address] = TokenBucket(self._burst, self._per_second, now_s)
+            bucket = self._buckets[address] = TokenBucket(self._burst, self._per_second)
             if len(self._buckets) > self._max_addresses:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(address)

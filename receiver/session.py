@@ -15,8 +15,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.control import ReceivedMessage
 from protocol.interfaces import Clock, EndCause, MediaLink, ReceivedPacket, SessionEnd
-from protocol.messages import Bye, Message, encode_message
+from protocol.messages import Bye, Message
 from receiver.drawing.face_switcher import FaceSwitcher
 from receiver.drawing.render_worker import DrawnFrame, RenderWorker
 from receiver.errors import InvalidStateError, PeerIncompatibleError
@@ -39,7 +40,6 @@ MAX_RENDER_MARGIN_US = 400_000
 """A machine that needs more than 250 ms for a frame shows a face that is behind its sound."""
 DRAIN_S = 0.25
 """After a bye, beyond the playout and presentation delay: for packets that the bye overtook."""
-BYE_TIMEOUT_S = 1.0
 MAX_QUEUED_MESSAGES = 64
 MAX_IDLE_S = 0.25
 STALLED_US = 60_000
@@ -62,7 +62,6 @@ class ReceivingSession:
         identity_store: IdentityStore | None = None,
         idle_track: NDArray[np.float32] | None = None,
         runtime: str = "auto",
-        is_greeting: bool = True,
         on_note: Callable[[str], None] = lambda note: None,
     ) -> None:
         """Args:
@@ -70,7 +69,6 @@ class ReceivingSession:
         identity_store: where identities are kept from call to call; None keeps none.
         idle_track: [T, V] style values that move a face which got no style yet; None for stillness.
         runtime: what draws: "auto", "torch-cpu", "torch-cuda" or "openvino".
-        is_greeting: send hello and bye; False where a sending session on the same link does.
         on_note: called with sentences that the user should see.
         """
         self.notes: list[str] = []
@@ -80,7 +78,6 @@ class ReceivingSession:
         self._model = model
         self._default_identity = default_identity
         self._idle_track = idle_track
-        self._is_greeting = is_greeting
         self._on_note = on_note
         self._switcher = FaceSwitcher(model, runtime)
         self._sinks = [SinkThread(sink, on_failure=self._from_thread(self._note)) for sink in sinks]
@@ -142,27 +139,19 @@ class ReceivingSession:
         """
         return await self._life.wait()
 
-    async def stop(self, reason: str = "") -> None:
-        """Say bye, end the threads, finish the files. Safe to call twice, from any state and after a failed start."""
+    async def stop(self) -> None:
+        """End the threads, finish the files. Safe to call twice, from any state and after a failed start."""
         if self._stopped_us is not None:
             return
         self._stopped_us = self._clock.now_us()
-        says_bye = self._is_greeting and self._pipeline is not None and not self._life.is_over
         self._life.end(EndCause.STOPPED)
-        try:
-            if says_bye:
-                async with asyncio.timeout(BYE_TIMEOUT_S):
-                    await self._link.send_control(encode_message(Bye(reason=reason)))
-        except (TimeoutError, ConnectionError) as error:
-            logger.debug("bye was not sent: %s", error)
-        finally:
-            await self._life.cancel_tasks()
-            await self._switcher.stop()
-            if self._worker is not None:
-                await asyncio.to_thread(self._worker.stop)
-            await self._close_sinks()
-            if self._pipeline is not None:
-                self._pipeline.close()
+        await self._life.cancel_tasks()
+        await self._switcher.stop()
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.stop)
+        await self._close_sinks()
+        if self._pipeline is not None:
+            self._pipeline.close()
 
     async def __aenter__(self) -> ReceivingSession:
         await self.start()
@@ -173,6 +162,7 @@ class ReceivingSession:
 
     async def replace_link(self, link: MediaLink) -> None:
         """Go on over a new connection to the same peer; what the old one still delivers is ignored."""
+        self.control.counted_before += self._link.control_counters
         self._link = link
         if self._pipeline is not None:
             self._pipeline.intake.expect_new_stream()
@@ -192,7 +182,8 @@ class ReceivingSession:
             dropped_frames=sum(counters.dropped_frames for counters in dropped),
             dropped_audio=sum(counters.dropped_audio for counters in dropped),
         )
-        return receiving_stats(self._pipeline, self._worker, self.control, sinks, self.notes, now_us)
+        came = self.control.counted_before + self._link.control_counters
+        return receiving_stats(self._pipeline, self._worker, self.control, came, sinks, self.notes, now_us)
 
     def pcm_ready(self) -> list[tuple[int, int, int]]:
         """(16-bit sequence number, 32-bit RTP timestamp, local us) of each packet whose sound became ready."""
@@ -206,13 +197,13 @@ class ReceivingSession:
                 self._pipeline.receive(packet)
                 self._wake.set()
 
-        def on_control(data: bytes) -> None:
+        def on_control(message: ReceivedMessage) -> None:
             if link is self._link and self._stopped_us is None:
-                self._act(self.control.handle(data, self._clock.now_us()))
+                self._act(self.control.handle(message))
 
         link.on_audio(on_audio)
         link.on_control(on_control)
-        for message in self.control.link_replaced(is_greeting=self._is_greeting):
+        for message in self.control.on_new_link():
             self._post(message)
 
     def _act(self, outcome: ControlOutcome) -> None:
@@ -255,7 +246,7 @@ class ReceivingSession:
         while True:
             message = await self._outbox.get()
             try:
-                await self._link.send_control(encode_message(message))
+                await self._link.send_control(message)
             except ConnectionError as error:  # no control channel (a browser), or the link is being replaced
                 logger.debug("control message not sent: %s", error)
 

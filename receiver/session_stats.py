@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from protocol.control import ControlCounters
 from protocol.rtp_time import TICKS_PER_MS
 from receiver.drawing.frame_presenter import FramePresenter
 from receiver.drawing.render_worker import RenderWorker
@@ -125,13 +126,14 @@ def receiving_stats(
     pipeline: ReceivingPipeline,
     worker: RenderWorker,
     control: PeerControl,
+    came: ControlCounters,
     sinks: SinkStats,
     notes: Sequence[str],
     now_us: int,
 ) -> ReceivingStats:
-    """Read all counters at one moment."""
+    """Read all counters at one moment; `came` is what came over the control channels of all links."""
     duration_s = _duration_s(pipeline, now_us)
-    styles, messages = pipeline.style_receiver.counters, control.counters
+    styles = pipeline.style_receiver.counters
     return ReceivingStats(
         duration_s=round(duration_s, 3),
         audio=_audio(pipeline),
@@ -139,10 +141,10 @@ def receiving_stats(
         av_skew_ms=_skew(pipeline.presenter),
         style=StyleStats(styles.decoded, styles.malformed, styles.waiting, pipeline.intake.counters.bad_style_blocks),
         control=ControlStats(
-            messages.received,
-            messages.malformed,
-            messages.flooded,
-            messages.refused_identities,
+            came.received,
+            came.malformed + control.num_refused_chunks,
+            came.flooded,
+            control.num_refused_identities,
             control.identity_was_cached,
         ),
         presentation_delay_ms=round(pipeline.clock.presentation_delay_us / 1000.0, 1),

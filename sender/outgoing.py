@@ -54,8 +54,6 @@ class SendingOptions:
     hello_timeout_s: float = 20.0
     duration_s: float | None = None
     """End after so much sound; None for as much as the source gives."""
-    agent: str = ""
-    """What we call ourselves to the far end."""
 
     @property
     def limit_ticks(self) -> float:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from protocol.control import ControlCounters
 from protocol.interfaces import MediaLink, ReceptionReport
 from protocol.messages import Hello
 from sender.handshake import Handshake
@@ -22,12 +23,12 @@ class ControlCounts:
     malformed: int = 0
     ignored: int = 0
 
-    def plus(self, handshake: Handshake) -> ControlCounts:
-        """With what one link's handshake counted."""
+    def plus(self, handshake: Handshake, came: ControlCounters) -> ControlCounts:
+        """With what one link's handshake and its control channel counted."""
         return ControlCounts(
             identity_bytes_sent=self.identity_bytes_sent + handshake.identity_bytes_sent,
-            malformed=self.malformed + handshake.num_malformed,
-            ignored=self.ignored + handshake.num_ignored,
+            malformed=self.malformed + came.malformed,
+            ignored=self.ignored + came.ignored + handshake.num_ignored,
         )
 
 
@@ -68,7 +69,7 @@ class PeerLink:
         link.on_report(on_report)
 
     async def greet(self, timeout_s: float) -> Hello:
-        """Listen, exchange hellos and offer the identity; returns the far end's hello.
+        """Listen, wait for the far end's hello and offer the identity; returns the far end's hello.
 
         Raises:
             PeerVersionError, PeerSilentError: there is nobody to talk to.
@@ -94,11 +95,6 @@ class PeerLink:
         self._link = link
         self.num_links += 1
 
-    async def say_bye(self, reason: str) -> None:
-        """Tell the far end that we hang up, if it was greeted and is still listened to."""
-        if self._handshake is not None:
-            await self._handshake.say_bye(reason)
-
     def close(self) -> None:
         """Stop listening; what was counted on the link stays. Safe to call twice."""
         self._retired = self.control
@@ -109,4 +105,6 @@ class PeerLink:
     @property
     def control(self) -> ControlCounts:
         """Over all links."""
-        return self._retired if self._handshake is None else self._retired.plus(self._handshake)
+        if self._handshake is None:
+            return self._retired
+        return self._retired.plus(self._handshake, self._link.control_counters)

@@ -60,7 +60,7 @@ class SendingSession:
         self._pace = FilePace(clock, sleep)
         preset, adaptive = self._options.preset, self._options.adaptive
         self._follower = ReportFollower(RateController(preset, adaptive=adaptive), clock)
-        hello = _hello(model, self._options.agent)
+        hello = Hello.of(model.info)
         on_report = self._follower.on_report
         self._peer = PeerLink(link, hello, outgoing.identity, on_report=on_report, on_bye=self._left)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sender")
@@ -74,7 +74,7 @@ class SendingSession:
     # --- life ---
 
     async def start(self) -> None:
-        """Open the source, greet the far end, begin to send. Once only; on an error everything is closed again.
+        """Open the source, wait for a hello, begin to send. Once only; on an error everything is closed again.
 
         Raises:
             SourceError: the source gives no sound, or live style no picture.
@@ -107,17 +107,16 @@ class SendingSession:
             raise self._end
         return self._end
 
-    async def stop(self, reason: str = "") -> None:
-        """Say bye, end the worker, close the source. Safe to call twice, from any state and after a failed start."""
+    async def stop(self) -> None:
+        """End the worker, close the source. Safe to call twice, from any state and after a failed start."""
         self._end_with(SessionEnd(EndCause.STOPPED))
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._peer.say_bye(reason)
         await self._close()
 
     async def replace_link(self, link: MediaLink) -> None:
-        """Go on over another link: timestamps run on, hello and the identity's hash are said again.
+        """Go on over another link: timestamps run on, the identity's hash is offered again.
 
         A far end that does not greet in time is no error here: sound flows, and the next link tries again.
 
@@ -212,14 +211,3 @@ class SendingSession:
             await asyncio.to_thread(self._outgoing.close)
             if self._stream is not None:
                 self._stream.encoder.close()
-
-
-def _hello(model: FaceModel, agent: str) -> Hello:
-    info = model.info
-    return Hello(
-        weights_sha256=info.weights_sha256,
-        resolution_px=info.resolution_px,
-        frame_rate=info.frame_rate,
-        style_table_id=info.style_table_id,
-        agent=agent,
-    )

@@ -22,6 +22,7 @@ import torch
 
 from protocol.errors import ProtocolError
 from protocol.interfaces import Clock, EndCause
+from protocol.messages import Hello
 from protocol.presets import get_preset
 from protocol.signalling.client import SignallingClient
 from receiver.errors import ReceiverError
@@ -186,7 +187,6 @@ class CallSide:
             identity_store=IdentityStore(options.cache_folder or identity_cache_folder()),
             idle_track=idle_values(options.model.weights),
             runtime=options.model.runtime.value,
-            is_greeting=not options.role.sends,
             on_note=self._note,
         )
         await session.start()
@@ -213,11 +213,17 @@ class CallSide:
             raise UserError(f"the relay does not answer: {error}") from error
 
     def _make_link(self) -> RtcLink:
+        assert self._model is not None
         meeting = self._options.meeting
         options = LinkOptions(
             ice_servers=parse_ice_servers(" ".join(meeting.ice_servers)), relay_only=meeting.relay_only
         )
-        return RtcLink(options.for_preset(get_preset(self._options.preset)), meter=self._meter, clock=self._clock)
+        return RtcLink(
+            options.for_preset(get_preset(self._options.preset)),
+            meter=self._meter,
+            clock=self._clock,
+            hello=Hello.of(self._model.info, agent="talkface"),
+        )
 
     # --- the call ---
 
@@ -269,7 +275,6 @@ class CallSide:
                 adaptive=wanted.adaptive,
                 hello_timeout_s=HELLO_LIMIT_S,
                 duration_s=wanted.duration_s,
-                agent="talkface",
             ),
         )
         await session.start()
@@ -355,15 +360,17 @@ class CallSide:
         """Say bye, finish the files, note what was counted. Also after an error."""
         self._progress.state("finishing")
         self._meter.stop()
+        if call.link is not None and not self._ended_by_far_end:
+            await call.link.say_bye(self._reason)
         record = self._record
         if self._sending is not None:
             stats = self._sending.stats()
             record.sending = asdict(stats)
             if stats.pictures is not None and stats.pictures.failure is not None:
                 self._note(f"live style: {stats.pictures.failure}; the far end's face moved by the sound alone")
-            await self._sending.stop(self._reason)
+            await self._sending.stop()
         if self._receiving is not None:
-            await self._receiving.stop(self._reason)
+            await self._receiving.stop()
             received = self._receiving.stats()
             record.receiving, record.runtime = asdict(received), received.runtime
             record.ready = [(timestamp, ready_us) for _, timestamp, ready_us in self._receiving.pcm_ready()]

@@ -1,4 +1,8 @@
-"""The control channel of a link: whole messages over one reliable, ordered data channel (RFC 8831)."""
+"""The control channel of a link: messages over one reliable, ordered data channel (RFC 8831).
+
+It is the one owner of what is said on a link: it greets when it opens, takes messages to send, decodes what comes once
+for all who listen, and says bye.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,17 @@ from collections.abc import Callable
 
 from aiortc import RTCDataChannel, RTCPeerConnection
 
+from protocol.control import ControlCounters, ControlReader, OtherVersion, ReceivedMessage
+from protocol.interfaces import Clock
 from protocol.messages import (
     MAX_MESSAGE_BYTES,
-    MESSAGE_TYPES,
+    Bye,
     Hello,
     IdentityData,
     IdentityOffer,
     IdentityRequest,
+    Message,
+    encode_message,
 )
 from talkface.rtc import adapter
 from talkface.rtc.errors import LinkError
@@ -28,23 +36,26 @@ CHANNEL_ID = 0
 MAX_EXTRA_CHANNELS = 4
 MAX_EARLY_MESSAGES = 8
 """Messages kept for sessions that are not there yet."""
+BYE_TIMEOUT_S = 1.0
 
 
 class ControlChannel:
-    """Sends and delivers messages of at most 17 KiB.
+    """Sends and delivers messages.
 
     Args:
+        hello: said when the channel opens; None says nothing.
         tap: told what the channel is busy with, so that its bytes are booked there.
         lost: called with the reason when the link cannot go on because of this channel.
     """
 
-    def __init__(self, tap: LinkTap, lost: Callable[[str], None]) -> None:
-        self._tap, self._lost = tap, lost
+    def __init__(self, hello: Hello | None, tap: LinkTap, clock: Clock, lost: Callable[[str], None]) -> None:
+        self._hello, self._tap, self._clock, self._lost = hello, tap, clock, lost
+        self._reader = ControlReader()
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
         self._room = asyncio.Event()
-        self._callbacks: list[Callable[[bytes], None]] = []
-        self._early: list[bytes] = []
+        self._callbacks: list[Callable[[ReceivedMessage], None]] = []
+        self._early: list[ReceivedMessage] = []
         self._extra_channels = 0
         self._has_ended = False
         self.dropped = 0
@@ -54,7 +65,7 @@ class ControlChannel:
         """Add the channel to a connection whose far end offers data channels, before it starts."""
         channel = connection.createDataChannel("talkface", ordered=True, negotiated=True, id=CHANNEL_ID)
         channel.bufferedAmountLowThreshold = MAX_IN_FLIGHT_BYTES // 2
-        channel.on("open", self._open.set)
+        channel.on("open", self._opened)
         channel.on("message", self._received)
         channel.on("bufferedamountlow", self._room.set)
         channel.on("close", self._closed)
@@ -78,26 +89,39 @@ class ControlChannel:
         await self._open.wait()
         self._require_open()
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: Message) -> None:
         """Send one message; waits while more than 1 MiB is in flight.
 
         Raises:
-            ValueError: over 17 KiB.
             LinkError: as `wait_open`.
         """
-        if len(message) > MAX_MESSAGE_BYTES:
-            raise ValueError(f"control message of {len(message)} bytes is over {MAX_MESSAGE_BYTES}")
         await self.wait_open()
         assert self._channel is not None
-        while self._channel.bufferedAmount + len(message) > MAX_IN_FLIGHT_BYTES:
+        data = encode_message(message)
+        while self._channel.bufferedAmount + len(data) > MAX_IN_FLIGHT_BYTES:
             self._room.clear()
             await self._room.wait()
             self._require_open()
         self._tap.control_phase = control_phase(message)
-        self._channel.send(message)
+        self._channel.send(data)
 
-    def on_message(self, callback: Callable[[bytes], None]) -> None:
-        """Deliver every whole message.
+    async def say_bye(self, reason: str) -> None:
+        """Tell the far end that we hang up; silently given up when it is gone."""
+        if not self.is_open:
+            return
+        try:
+            async with asyncio.timeout(BYE_TIMEOUT_S):
+                await self.send(Bye(reason=reason))
+        except (TimeoutError, LinkError) as error:
+            logger.debug("no bye: %s", error)
+
+    @property
+    def counters(self) -> ControlCounters:
+        """What came so far."""
+        return self._reader.counters
+
+    def on_message(self, callback: Callable[[ReceivedMessage], None]) -> None:
+        """Deliver every message.
 
         The first ones are repeated for whoever comes later: an end greets before the other has set up its sessions.
         """
@@ -122,16 +146,25 @@ class ControlChannel:
         if not self.is_open:
             raise LinkError("the connection to the far end has ended")
 
+    def _opened(self) -> None:
+        assert self._channel is not None
+        if self._hello is not None:  # before anybody who waits can say something else
+            self._channel.send(encode_message(self._hello))
+        self._open.set()
+
     def _closed(self) -> None:
         """A call without control cannot go on: SCTP has given up, or the far end has closed the channel."""
         self.end()
         self._lost("the control channel has ended")
 
-    def _received(self, message: bytes | str) -> None:
-        if not isinstance(message, bytes) or len(message) > MAX_MESSAGE_BYTES:
+    def _received(self, data: bytes | str) -> None:
+        if not isinstance(data, bytes) or len(data) > MAX_MESSAGE_BYTES:
             self._drop()
             return
+        message = self._reader.read(data, self._clock.now_us() / 1e6)
         self._tap.control_phase = control_phase(message)
+        if message is None:
+            return
         if len(self._early) < MAX_EARLY_MESSAGES:
             self._early.append(message)
         for callback in list(self._callbacks):
@@ -144,11 +177,10 @@ class ControlChannel:
         self.dropped += 1
 
 
-def control_phase(message: bytes) -> ControlPhase:
-    """What a message says the channel is busy with: the wire meter books the DTLS bytes after it there."""
-    kind = MESSAGE_TYPES.get(message[1], (None, None))[1] if len(message) > 1 else None
-    if kind is Hello:
+def control_phase(message: ReceivedMessage | None) -> ControlPhase:
+    """What a message (None: garbage) says the channel is busy with: DTLS bytes after it are booked there."""
+    if isinstance(message, Hello | OtherVersion):
         return ControlPhase.SETUP
-    if kind in (IdentityOffer, IdentityRequest, IdentityData):
+    if isinstance(message, IdentityOffer | IdentityRequest | IdentityData):
         return ControlPhase.IDENTITY
     return ControlPhase.CALL

@@ -7,6 +7,7 @@ strangers cannot starve a call. Unknown SSRCs are limited too: aiortc and libsrt
 from __future__ import annotations
 
 from protocol.interfaces import Clock
+from protocol.rate_limit import TokenBucket
 from talkface.rtc.wire_meter import DatagramKind, datagram_kind
 
 PEER_RATE_HZ = 4000
@@ -18,32 +19,13 @@ STRANGER_BURST = 200
 MAX_SSRCS = 8
 
 
-class TokenBucket:
-    """`rate_hz` on average, at most `burst` at once."""
-
-    def __init__(self, rate_hz: float, burst: float) -> None:
-        self._rate_hz, self._burst = rate_hz, burst
-        self._tokens = burst
-        self._last_us: int | None = None
-
-    def take(self, now_us: int) -> bool:
-        """True when one more is within the allowance."""
-        if self._last_us is not None:
-            self._tokens = min(self._burst, self._tokens + (now_us - self._last_us) * self._rate_hz / 1e6)
-        self._last_us = now_us
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
 class DatagramGate:
     """Decides about each incoming datagram of one connection."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._peer = TokenBucket(PEER_RATE_HZ, PEER_BURST)
-        self._strangers = TokenBucket(STRANGER_RATE_HZ, STRANGER_BURST)
+        self._peer = TokenBucket(PEER_BURST, PEER_RATE_HZ)
+        self._strangers = TokenBucket(STRANGER_BURST, STRANGER_RATE_HZ)
         self._ssrcs: set[bytes] = set()
         self.dropped = 0
         """Datagrams turned away."""
@@ -51,7 +33,7 @@ class DatagramGate:
     def admits(self, datagram: bytes, *, is_peer: bool) -> bool:
         """False for a datagram over the sender's allowance, of an unknown kind, or with one SSRC too many."""
         bucket = self._peer if is_peer else self._strangers
-        if self._is_welcome(datagram, is_peer) and bucket.take(self._clock.now_us()):
+        if self._is_welcome(datagram, is_peer) and bucket.take(1, self._clock.now_us() / 1e6):
             return True
         self.dropped += 1
         return False

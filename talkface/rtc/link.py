@@ -32,7 +32,9 @@ from aiortc import (
 )
 
 from protocol.audio_payload import parse_audio_payload
+from protocol.control import ControlCounters, ReceivedMessage
 from protocol.interfaces import Clock, PacketCost, ReceivedPacket, ReceptionReport
+from protocol.messages import Hello, Message
 from talkface.rtc import adapter, stock
 from talkface.rtc.adapter import Feature, RawRtp, SocketContext
 from talkface.rtc.control import ControlChannel
@@ -60,7 +62,8 @@ class LinkState(enum.Enum):
 class RtcLink:
     """See the module; all methods and callbacks belong to one event loop."""
 
-    def __init__(self, options: LinkOptions, *, meter: WireMeter, clock: Clock) -> None:
+    def __init__(self, options: LinkOptions, *, meter: WireMeter, clock: Clock, hello: Hello | None = None) -> None:
+        """`hello` is what the far end is greeted with; None does not greet."""
         self._options, self._clock, self._meter = options, clock, meter
         self._tap = meter.open_link()
         self._gate = DatagramGate(clock)
@@ -71,7 +74,7 @@ class RtcLink:
         self._audio: list[Callable[[ReceivedPacket], None]] = []
         self._report: list[Callable[[ReceptionReport], None]] = []
         self._on_state: list[Callable[[LinkState], None]] = []
-        self._control = ControlChannel(self._tap, self._lost)
+        self._control = ControlChannel(hello, self._tap, clock, self._lost)
         self._reports = ReportExchange(options.rtcp_interval_s, clock, self._deliver_report)
         self._unregister: Callable[[], None] = lambda: None
         self._tasks: list[asyncio.Task[None]] = []
@@ -155,11 +158,10 @@ class RtcLink:
         else:
             self.unsent_audio += 1
 
-    async def send_control(self, message: bytes) -> None:
+    async def send_control(self, message: Message) -> None:
         """Send one message reliably and in order; waits while more than 1 MiB is in flight.
 
         Raises:
-            ValueError: over 17 KiB.
             LinkError: the link has ended, or the far end offers no control channel.
         """
         await self.wait_connected(60.0)
@@ -183,8 +185,13 @@ class RtcLink:
         """Deliver every audio RTP packet, misordered ones included (SRTP itself drops exact repeats)."""
         self._audio.append(callback)
 
-    def on_control(self, callback: Callable[[bytes], None]) -> None:
-        """Deliver every whole control message; the first ones also to whoever comes later."""
+    @property
+    def control_counters(self) -> ControlCounters:
+        """What came over the control channel so far."""
+        return self._control.counters
+
+    def on_control(self, callback: Callable[[ReceivedMessage], None]) -> None:
+        """Deliver every control message; the first ones also to whoever comes later."""
         self._control.on_message(callback)
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
@@ -192,6 +199,10 @@ class RtcLink:
         self._report.append(callback)
 
     # --- end ---
+
+    async def say_bye(self, reason: str) -> None:
+        """Tell the far end that we hang up and that it need not try to reconnect; nothing when it is gone."""
+        await self._control.say_bye(reason)
 
     async def close(self) -> None:
         """End the connection; the far end is told. Safe to call twice and from any state."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from protocol.control import ControlCounters, ReceivedMessage
 from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
+from protocol.messages import Message
 
 
 class NoLink:
@@ -13,14 +15,23 @@ class NoLink:
     def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
         """Drop it."""
 
-    async def send_control(self, message: bytes) -> None:
+    async def wait_control(self) -> None:
         """Raises ConnectionError: there is nobody yet."""
         raise ConnectionError("the far end has not been met yet")
+
+    async def send_control(self, message: Message) -> None:
+        """Raises ConnectionError: there is nobody yet."""
+        raise ConnectionError("the far end has not been met yet")
+
+    @property
+    def control_counters(self) -> ControlCounters:
+        """Nothing has come."""
+        return ControlCounters()
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
         """Nothing will come."""
 
-    def on_control(self, callback: Callable[[bytes], None]) -> None:
+    def on_control(self, callback: Callable[[ReceivedMessage], None]) -> None:
         """Nothing will come."""
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:

@@ -6,7 +6,7 @@ from protocol.rate_limit import AddressLimiter, TokenBucket
 
 
 def test_burst_then_rate() -> None:
-    bucket = TokenBucket(burst=3, per_second=2, now_s=0.0)
+    bucket = TokenBucket(burst=3, per_second=2)
     assert [bucket.take(1, 0.0) for _ in range(4)] == [True, True, True, False]
     assert not bucket.take(1, 0.4)
     assert bucket.take(1, 0.5)
@@ -14,13 +14,13 @@ def test_burst_then_rate() -> None:
 
 
 def test_never_more_than_the_burst() -> None:
-    bucket = TokenBucket(burst=3, per_second=2, now_s=0.0)
+    bucket = TokenBucket(burst=3, per_second=2)
     assert not bucket.take(3.1, 1000.0)
     assert bucket.take(3, 1000.0)
 
 
 def test_time_that_steps_back_gives_nothing() -> None:
-    bucket = TokenBucket(burst=1, per_second=1, now_s=10.0)
+    bucket = TokenBucket(burst=1, per_second=1)
     assert bucket.take(1, 10.0)
     assert not bucket.take(1, 5.0)
 

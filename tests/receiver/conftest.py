@@ -15,9 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from protocol.audio_payload import parse_audio_payload
+from protocol.control import ControlCounters, ControlReader, ReceivedMessage
 from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
 from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
+from protocol.messages import Message
 from protocol.opus_padding import add_padding, split_padding
 from protocol.style_block import StyleBlock
 from receiver.media_packet import PacketIntake
@@ -180,23 +182,31 @@ class MemoryLink:
     """`MediaLink` whose far end is the test."""
 
     def __init__(self) -> None:
-        self.sent: list[bytes] = []
+        self.sent: list[Message] = []
         self.has_control = True
         self._audio: list[Callable[[ReceivedPacket], None]] = []
-        self._control: list[Callable[[bytes], None]] = []
+        self._control: list[Callable[[ReceivedMessage], None]] = []
+        self._reader = ControlReader()
 
     def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
         raise AssertionError("a receiver sends no sound")
 
-    async def send_control(self, message: bytes) -> None:
+    async def wait_control(self) -> None:
         if not self.has_control:
             raise ConnectionError("the far end offers no control channel")
+
+    async def send_control(self, message: Message) -> None:
+        await self.wait_control()
         self.sent.append(message)
+
+    @property
+    def control_counters(self) -> ControlCounters:
+        return self._reader.counters
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
         self._audio.append(callback)
 
-    def on_control(self, callback: Callable[[bytes], None]) -> None:
+    def on_control(self, callback: Callable[[ReceivedMessage], None]) -> None:
         self._control.append(callback)
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
@@ -206,9 +216,11 @@ class MemoryLink:
         for callback in self._audio:
             callback(packet)
 
-    def deliver_control(self, message: bytes) -> None:
-        for callback in self._control:
-            callback(message)
+    def deliver_control(self, data: bytes) -> None:
+        message = self._reader.read(data, time.monotonic())
+        if message is not None:
+            for callback in self._control:
+                callback(message)
 
 
 def style_payload(values: NDArray[np.float32]) -> bytes:

@@ -64,14 +64,12 @@ def test_whole_call_with_loss_garbage_and_identity(
     async def run() -> None:
         rng = random.Random(1)
         async with session:
-            hello = decode_message(link.sent[0]) if link.sent else None
             link.deliver_control(b"garbage")
             link.deliver_control(encode_message(session.control.hello))
             link.deliver_control(encode_message(offer_identity(identity.to_bytes())))
             link.deliver_audio(kit.received(1, 2, b"\xff\xff", 3, kit.MonotonicClock().now_us()))
             await asyncio.sleep(0.05)
-            hello, request = (decode_message(message) for message in link.sent)
-            assert isinstance(hello, Hello)
+            [request] = link.sent
             assert isinstance(request, IdentityRequest)
             for chunk in identity_chunks(identity.to_bytes(), request):
                 link.deliver_control(encode_message(chunk))
@@ -115,7 +113,6 @@ def test_new_link_keeps_face_timeline_and_counters(
             fresh = stream(kit, speech_packets, first_sequence=3, first_timestamp=4, ssrc=9)
             await kit.play_live(replacement, fresh, 8, lost=lambda index: False)
             await asyncio.sleep(0.3)
-            assert isinstance(decode_message(replacement.sent[0]), Hello)
 
     asyncio.run(run())
     stats = session.stats()
@@ -216,7 +213,7 @@ def test_mismatch_becomes_a_note(make_session: Callable[..., Any]) -> None:
 
 
 def test_session_without_any_packet_ends_cleanly(make_session: Callable[..., Any], tmp_path: Path) -> None:
-    session, link, levels = make_session(Mp4Sink(tmp_path / "call.mp4"))
+    session, _, levels = make_session(Mp4Sink(tmp_path / "call.mp4"))
 
     async def run() -> None:
         await session.start()
@@ -232,7 +229,6 @@ def test_session_without_any_packet_ends_cleanly(make_session: Callable[..., Any
     assert stats.av_skew_ms.p95 is None
     assert levels == []
     assert not (tmp_path / "call.mp4").exists()
-    assert isinstance(decode_message(link.sent[-1]), Bye)
 
 
 def test_sink_that_cannot_open_stops_the_start(make_session: Callable[..., Any], tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from protocol.control import ControlCounters, ReceivedMessage
 from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
+from protocol.messages import Message
 from talkface_core.sound.resample import resample
 
 RATE = 48_000
@@ -139,15 +141,17 @@ def clock() -> FakeClock:
 
 @dataclass
 class MemoryLink:
-    """A MediaLink that keeps what is sent; `answer` may reply to control messages."""
+    """A MediaLink that keeps what is sent; its far end says `greeting`, then `answer` to what it hears."""
 
     clock: FakeClock
     audio: list[tuple[int, bytes, int, PacketCost]] = field(default_factory=list)
     """(time_us, payload, timestamp, cost)"""
-    control: list[bytes] = field(default_factory=list)
-    answer: Callable[[bytes], list[bytes]] | None = None
+    control: list[Message] = field(default_factory=list)
+    greeting: list[ReceivedMessage] = field(default_factory=list)
+    answer: Callable[[Message], list[Message]] = lambda message: []
+    control_counters: ControlCounters = field(default_factory=ControlCounters)
     is_broken: bool = False
-    control_callback: Callable[[bytes], None] | None = None
+    control_callback: Callable[[ReceivedMessage], None] | None = None
     report_callback: Callable[[ReceptionReport], None] | None = None
 
     def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
@@ -155,20 +159,25 @@ class MemoryLink:
             raise ConnectionError("link is closed")
         self.audio.append((self.clock.now_us(), payload, timestamp_ticks, cost))
 
-    async def send_control(self, message: bytes) -> None:
+    async def wait_control(self) -> None:
         if self.is_broken:
             raise ConnectionError("link is closed")
+
+    async def send_control(self, message: Message) -> None:
+        await self.wait_control()
         self.control.append(message)
         await asyncio.sleep(0)
-        for reply in self.answer(message) if self.answer is not None else []:
+        for reply in self.answer(message):
             if self.control_callback is not None:
                 self.control_callback(reply)
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
         raise AssertionError("a sender does not listen to audio")
 
-    def on_control(self, callback: Callable[[bytes], None]) -> None:
+    def on_control(self, callback: Callable[[ReceivedMessage], None]) -> None:
         self.control_callback = callback
+        for message in self.greeting:
+            callback(message)
 
     def on_report(self, callback: Callable[[ReceptionReport], None]) -> None:
         self.report_callback = callback

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from protocol.messages import Hello
 from talkface import demo
 from talkface.clock import MonotonicClock
 from talkface.report.report import (
@@ -85,10 +86,11 @@ class LinkLab:
     def __init__(self) -> None:
         self.clock = MonotonicClock()
 
-    def link(self, meter: WireMeter | None = None, **options: Any) -> RtcLink:
+    def link(self, meter: WireMeter | None = None, *, hello: Hello | None = None, **options: Any) -> RtcLink:
         """A link on 127.0.0.1 with a meter of its own unless one is given."""
         options.setdefault("bind_addresses", ("127.0.0.1",))
-        return RtcLink(LinkOptions(**options), meter=meter or WireMeter(self.clock), clock=self.clock)
+        meter = meter or WireMeter(self.clock)
+        return RtcLink(LinkOptions(**options), meter=meter, clock=self.clock, hello=hello)
 
     async def join(self, offerer: RtcLink, answerer: RtcLink, timeout_s: float = 15.0) -> None:
         """Hand the descriptions over and wait until both are connected."""

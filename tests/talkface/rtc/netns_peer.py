@@ -1,7 +1,7 @@
 """One end of a call in a network namespace; `test_netns_capture` starts two and hands their descriptions over.
 
-Speaks JSON lines on standard input and output. Sends speech with style and redundancy, pauses with comfort noise, and a
-control message, as a sending session does.
+Speaks JSON lines on standard input and output. Sends speech with style and redundancy, pauses with comfort noise, and
+control messages, as a sending session does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from protocol.interfaces import PacketCost
+from protocol.messages import Bye
 from protocol.opus_padding import add_padding, comfort_noise_packet
 from protocol.style_block import StyleBlock
 from talkface import demo
@@ -76,7 +77,8 @@ async def main(role: str, addresses: tuple[str, ...] | None, tag_bits: int, roun
     else:
         say(sdp=await link.accept_offer((await listen())["sdp"]))
     await link.wait_connected(15)
-    await link.send_control(b"a message of no known type, which counts as the call's own" * 40)
+    for _ in range(12):
+        await link.send_control(Bye(reason="counts as the call's own " * 8))
     await speak(link, len(role), rounds)
     say(done=True)
     await listen()  # both have spoken

@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from protocol.audio_payload import AudioPayload
+from protocol.control import ControlCounters, OtherVersion, ReceivedMessage
+from protocol.identity.transfer import offer_identity
 from protocol.interfaces import EndCause, PacketCost, ReceivedPacket, ReceptionReport, SessionEnd
-from protocol.messages import MAX_MESSAGE_BYTES, Bye, Hello, encode_message
+from protocol.messages import (
+    MAX_CHUNK_BYTES,
+    MAX_MESSAGE_BYTES,
+    MESSAGE_MAGIC,
+    Bye,
+    Hello,
+    IdentityData,
+)
 from protocol.opus_packet import parse_opus_packet
 from protocol.opus_padding import PlainOpus, add_padding
 from protocol.style_block import StyleBlock
@@ -121,25 +130,49 @@ def test_reports_tell_loss_and_round_trip(lab: LinkLab, speech_packets: list[byt
 
 
 def test_control_messages_arrive_whole_and_in_order(lab: LinkLab) -> None:
-    messages = [bytes([n % 251]) * (1 + n * 173 % MAX_MESSAGE_BYTES) for n in range(100)]
+    messages = [
+        IdentityData(content_sha256="ab" * 32, offset_bytes=n, data=bytes([n]) * (1 + n * 173 % MAX_CHUNK_BYTES))
+        for n in range(100)
+    ]
 
-    async def run() -> tuple[list[bytes], list[bytes]]:
-        at_bob: list[bytes] = []
-        at_alice: list[bytes] = []
+    async def run() -> tuple[list[ReceivedMessage], list[ReceivedMessage]]:
+        at_bob: list[ReceivedMessage] = []
+        at_alice: list[ReceivedMessage] = []
         async with lab.pair() as (alice, bob):
             bob.on_control(at_bob.append)
             alice.on_control(at_alice.append)
             for message in messages:
                 await alice.send_control(message)
-            await bob.send_control(b"from bob")
+            await bob.send_control(Bye(reason="from bob"))
             await lab.until(lambda: len(at_bob) == len(messages) and at_alice)
-            with pytest.raises(ValueError, match="is over"):
-                await alice.send_control(bytes(MAX_MESSAGE_BYTES + 1))
         return at_bob, at_alice
 
     at_bob, at_alice = asyncio.run(run())
     assert at_bob == messages
-    assert at_alice == [b"from bob"]
+    assert at_alice == [Bye(reason="from bob")]
+
+
+def test_the_link_greets_first_and_says_bye_once(lab: LinkLab) -> None:
+    hello = Hello.of(tiny_face_model().info, agent="alice")
+
+    async def run() -> tuple[list[ReceivedMessage], list[ReceivedMessage]]:
+        early: list[ReceivedMessage] = []
+        late: list[ReceivedMessage] = []
+        alice, bob = lab.link(hello=hello), lab.link()
+        bob.on_control(early.append)
+        await lab.join(alice, bob)
+        await alice.send_control(Bye(reason="a message of a session"))
+        await alice.say_bye("done")
+        await lab.until(lambda: len(early) == 3)
+        bob.on_control(late.append)
+        await alice.close()
+        await alice.say_bye("nobody hears that")
+        await bob.close()
+        return early, late
+
+    early, late = asyncio.run(run())
+    assert early == [hello, Bye(reason="a message of a session"), Bye(reason="done")]
+    assert late == early, "who comes later gets what it has missed"
 
 
 @pytest.mark.parametrize(("bits", "tag_bytes"), [(80, 10), (32, 4)])
@@ -166,7 +199,7 @@ def test_an_idle_connection_costs_only_consent_checks(lab: LinkLab) -> None:
     async def run() -> dict[str, Any]:
         alice, bob = lab.link(), lab.link()
         await lab.join(alice, bob)
-        await alice.send_control(encode_message(Bye(reason="x")))
+        await alice.send_control(Bye(reason="x"))
         await asyncio.sleep(1.0)  # acknowledgement and its delay
         before = alice._meter.snapshot()
         await asyncio.sleep(3.0)
@@ -191,7 +224,7 @@ def test_closing_one_end_tells_the_other(lab: LinkLab) -> None:
             await alice.close()
             await lab.until(lambda: bob.state is LinkState.CLOSED)
             with pytest.raises(LinkError, match="ended"):
-                await bob.send_control(b"x")
+                await bob.send_control(Bye())
             bob.send_audio(b"x", 0, TALK)
             assert bob.stats()["unsent_audio"] == 1
         assert states == [LinkState.CLOSED]
@@ -285,22 +318,25 @@ def test_a_flood_from_strangers_does_not_stop_the_sound(lab: LinkLab, speech_pac
 
 
 def test_garbage_on_the_control_channel_is_dropped_and_counted(lab: LinkLab) -> None:
-    async def run() -> tuple[list[bytes], Any]:
-        got: list[bytes] = []
+    async def run() -> tuple[list[ReceivedMessage], Any, ControlCounters]:
+        got: list[ReceivedMessage] = []
         async with lab.pair() as (alice, bob):
             bob.on_control(got.append)
             await alice.wait_control()
             channel: Any = alice._control._channel
             channel.send("text, which the protocol does not know")
             channel.send(bytes(MAX_MESSAGE_BYTES + 1))
-            await alice.send_control(b"\xff\x00garbage is passed on: the session's parser refuses it")
-            await alice.send_control(b"")
-            await lab.until(lambda: len(got) == 2)
-            return got, bob.stats()["dropped_control"]
+            channel.send(b"\xff\x00garbage")
+            channel.send(b"")
+            channel.send(bytes([MESSAGE_MAGIC, 99, 0x90]))
+            await alice.send_control(Bye(reason="after all that"))
+            await lab.until(lambda: got)
+            return got, bob.stats()["dropped_control"], bob.control_counters
 
-    got, dropped = asyncio.run(run())
-    assert got == [b"\xff\x00garbage is passed on: the session's parser refuses it", b""]
+    got, dropped, counters = asyncio.run(run())
+    assert got == [Bye(reason="after all that")]
     assert dropped == 2
+    assert counters == ControlCounters(received=4, malformed=2, ignored=1)
 
 
 def test_sctp_bytes_that_aiortc_cannot_handle_do_not_end_the_call(lab: LinkLab, speech_packets: list[bytes]) -> None:
@@ -315,7 +351,7 @@ def test_sctp_bytes_that_aiortc_cannot_handle_do_not_end_the_call(lab: LinkLab, 
             for index in range(5):
                 alice.send_audio(speech_packets[index], index * 2880, TALK)
             await lab.until(lambda: len(got) == 5)
-            await alice.send_control(b"still there")
+            await alice.send_control(Bye())
             return len(got), bob.state is LinkState.CONNECTED
 
     assert asyncio.run(run()) == (5, True)
@@ -364,7 +400,7 @@ def test_a_session_that_fails_on_a_packet_does_not_end_the_link(
             bob.on_audio(fail)
             bob.on_audio(got.append)
             bob.on_control(fail)
-            await alice.send_control(b"x")
+            await alice.send_control(Bye())
             for index in range(5):
                 alice.send_audio(speech_packets[index], index * 2880, TALK)
             await lab.until(lambda: len(got) == 5)
@@ -416,9 +452,11 @@ def test_relay_only_without_a_turn_server_is_a_clear_error(lab: LinkLab) -> None
 
 def test_control_phase_follows_the_message_type() -> None:
     hello = Hello(weights_sha256="0" * 64, resolution_px=256, frame_rate=Fraction(25), style_table_id=1)
-    assert control_phase(encode_message(hello)) is ControlPhase.SETUP
-    assert control_phase(encode_message(Bye(reason="done"))) is ControlPhase.CALL
-    assert control_phase(b"") is ControlPhase.CALL
+    assert control_phase(hello) is ControlPhase.SETUP
+    assert control_phase(OtherVersion("update talkface")) is ControlPhase.SETUP
+    assert control_phase(offer_identity(b"file")) is ControlPhase.IDENTITY
+    assert control_phase(Bye(reason="done")) is ControlPhase.CALL
+    assert control_phase(None) is ControlPhase.CALL
 
 
 def test_stock_parts_take_over_when_a_private_name_is_missing(

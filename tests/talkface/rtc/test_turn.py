@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from protocol.audio_payload import parse_audio_payload
+from protocol.control import ReceivedMessage
 from protocol.interfaces import PacketCost, ReceivedPacket
+from protocol.messages import IdentityData
 from talkface.rtc.link import LinkError
 from talkface.rtc.options import parse_ice_servers
 
@@ -25,6 +27,7 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.skipif(COTURN is None, reason="coturn (Debian package coturn) is not installed"),
 ]
+LONG_MESSAGE = IdentityData(content_sha256="ab" * 32, offset_bytes=0, data=bytes(5000))
 
 
 def free_port() -> int:
@@ -87,9 +90,9 @@ async def _wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -
 def test_a_call_through_turn(lab: LinkLab, speech_packets: list[bytes], turn_port: int, transport: str) -> None:
     servers = parse_ice_servers(f"turn:ann:secret@127.0.0.1:{turn_port}?transport={transport}")
 
-    async def run() -> tuple[str, list[ReceivedPacket], list[bytes], dict[str, Any]]:
+    async def run() -> tuple[str, list[ReceivedPacket], list[ReceivedMessage], dict[str, Any]]:
         got: list[ReceivedPacket] = []
-        control: list[bytes] = []
+        control: list[ReceivedMessage] = []
         alice, bob = lab.link(ice_servers=servers, relay_only=True), lab.link()
         bob.on_audio(got.append)
         bob.on_control(control.append)
@@ -99,7 +102,7 @@ def test_a_call_through_turn(lab: LinkLab, speech_packets: list[bytes], turn_por
         for index, packet in enumerate(speech_packets[:50]):
             alice.send_audio(packet, index * 2880, PacketCost(len(packet), 0, 0, True, 2880))
             await asyncio.sleep(0.01)
-        await alice.send_control(bytes(5000))
+        await alice.send_control(LONG_MESSAGE)
         await lab.until(lambda: len(got) == 50 and control)
         wire = alice._meter.snapshot()
         await asyncio.gather(alice.close(), bob.close())
@@ -110,7 +113,7 @@ def test_a_call_through_turn(lab: LinkLab, speech_packets: list[bytes], turn_por
     assert candidates
     assert all(" typ relay" in line for line in candidates), "nothing but the relayed address is offered"
     assert [packet.content for packet in got] == [parse_audio_payload(packet) for packet in speech_packets[:50]]
-    assert control == [bytes(5000)]
+    assert control == [LONG_MESSAGE]
     components = wire["up"]["components"]
     headers = {"udp": 28, "tcp": 52}[transport]
     assert components["opus"]["bytes"] == sum(map(len, speech_packets[:50]))
