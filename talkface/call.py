@@ -46,7 +46,7 @@ from talkface.options import SideOptions, SourceOptions
 from talkface.progress import ConsoleProgress, JsonProgress, Progress
 from talkface.report.build import build_report
 from talkface.report.show import show_report, typed_command
-from talkface.rough_network.control import RelayControl, RelayedSignalling
+from talkface.rough_network.control import DetourControl, DetouredSignalling
 from talkface.rtc.call import CallState, RtcCall, Signalling
 from talkface.rtc.link import LinkError, LinkState, RtcLink
 from talkface.rtc.no_link import NoLink
@@ -205,12 +205,12 @@ class CallSide:
             client = SignallingClient(meeting.signal_url, room=meeting.room, secret=meeting.secret, tls=tls)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if self._options.relay is None:
+        if self._options.detour is None:
             return client
         try:
-            return RelayedSignalling(client, await RelayControl.connect(*self._options.relay))
+            return DetouredSignalling(client, await DetourControl.connect(*self._options.detour))
         except OSError as error:
-            raise UserError(f"the relay does not answer: {error}") from error
+            raise UserError(f"the rough network does not answer: {error}") from error
 
     def _make_link(self) -> RtcLink:
         assert self._model is not None

@@ -5,12 +5,18 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from talkface.options import SourceOptions, StyleChoice
+from talkface.options import DemoOptions, LoopbackOptions, SourceOptions, StyleChoice
 
 SPEECH = Path(str(files("talkface").joinpath("assets/demo_speech.opus")))
 """A synthetic voice with a pause; `talkface/demo_speech.py` made it."""
 
 
-def demo_source(preset: str) -> SourceOptions:
+def demo_call(wanted: DemoOptions) -> LoopbackOptions:
     """The shipped recording, spoken by the default identity with its own recorded style."""
-    return SourceOptions(input=SPEECH, identity="default", style=StyleChoice.REFERENCE, preset=preset)
+    return LoopbackOptions(
+        source=SourceOptions(input=SPEECH, style=StyleChoice.REFERENCE, preset=wanted.preset),
+        model=wanted.model,
+        output=wanted.output,
+        report=wanted.report,
+        html=wanted.html,
+    )

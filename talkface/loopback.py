@@ -1,9 +1,9 @@
 """A call between two processes of this machine over real sockets, and one report of what both saw.
 
-    this process ── starts ──> signalling server, relay (only for a rough network), receiver, sender
-                 <── events ── progress of the ends; records when they end
+    this process ── starts ──> signalling server, detour (only for a rough network), receiver, sender
+                 <── events ── progress of the sides; records when they end
 
-The ends are the same `talkface send` and `talkface receive` that people run.
+The sides run what `talkface send` and `talkface receive` run, with their options in files.
 """
 
 from __future__ import annotations
@@ -16,21 +16,32 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from talkface.child_process import ChildProcess, Event
+from talkface.child.process import ChildProcess, Event
 from talkface.errors import UserError
-from talkface.options import LoopbackOptions, NetworkOptions
+from talkface.options import (
+    DetourOptions,
+    LoopbackOptions,
+    MeetingOptions,
+    ModelOptions,
+    NetworkOptions,
+    Role,
+    SideOptions,
+    SinkOptions,
+)
 from talkface.progress import ConsoleProgress
 from talkface.report.build import build_report
 from talkface.report.report import Report
-from talkface.report.show import show_report
+from talkface.report.show import show_report, typed_command
+from talkface.rough_network.route import Address
 from talkface.side_record import SideRecord, read_record
 
+T = TypeVar("T")
 SILENCE_LIMIT_S = 90.0
 """A child that says nothing for this long hangs; ends tick every second."""
 START_LIMIT_S = 30.0
-"""For the signalling server and the relay."""
+"""For the signalling server and the detour."""
 FINISH_LIMIT_S = 60.0
 """From the end of one end to the end of the other."""
 
@@ -56,54 +67,60 @@ async def run_loopback(options: LoopbackOptions, progress: ConsoleProgress) -> R
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="talkface-")))
         watcher = _Watcher(progress)
-        environment = {"TALKFACE_SECRET": secrets.token_urlsafe(18)}
-        meeting = ["--signal", await _start_signalling(stack), "--room", "loopback", "--events"]
-        relay = [] if options.network.is_clean else ["--relay", await _start_relay(stack, options.network)]
-        records = {name: folder / f"{name}.json" for name in ("receive", "send")}
+        signal_url = await _start_signalling(stack)
+        meeting = MeetingOptions(signal_url=signal_url, room="loopback", secret=secrets.token_urlsafe(18))
+        detour = None if options.network.is_clean else await _start_detour(stack, options.network, folder)
+        sides = {
+            "receive": receiving_side(options, meeting, folder),
+            "send": sending_side(options, meeting, folder, detour),
+        }
         children: list[ChildProcess] = []
-        for name, arguments in (
-            ("receive", receive_arguments(options, folder)),
-            ("send", [*send_arguments(options), *relay]),
-        ):
-            child = await ChildProcess.start(
-                name,
-                [name, *meeting, *arguments, "--record", str(records[name])],
-                watcher.handler(name),
-                environment,
-            )
+        for name, side in sides.items():
+            child = await ChildProcess.start_with(name, "talkface.child.side", side, folder, watcher.handler(name))
             stack.push_async_callback(child.close)
             children.append(child)
         await _run_children(children, watcher)
-        found = {name: _read(path) for name, path in records.items()}
+        found = {name: _read(_record_path(folder, name)) for name in sides}
     return build_report(
         sender=found["send"],
         receiver=found["receive"],
-        command=options.command,
+        command=typed_command(),
         network=options.network.described(),
         notes=watcher.notes,
     )
 
 
-def send_arguments(options: LoopbackOptions) -> list[str]:
-    """Command-line options of the sending end."""
-    source = options.source
-    arguments = ["--input", str(source.input), "--identity", source.identity, "--style", source.style.value]
-    arguments += ["--preset", source.preset, "--weights", options.model.weights]
-    arguments += ["--adaptive" if source.adaptive else "--no-adaptive", "--clock-ppm", repr(source.clock_ppm)]
-    if source.style_track is not None:
-        arguments += ["--style-track", str(source.style_track)]
-    if source.duration_s is not None:
-        arguments += ["--duration-s", repr(source.duration_s)]
-    return arguments
+def sending_side(
+    options: LoopbackOptions, meeting: MeetingOptions, folder: Path, detour: Address | None
+) -> SideOptions:
+    """What the side that speaks is told; it alone needs to know of a detour."""
+    return SideOptions(
+        role=Role.SEND,
+        source=options.source,
+        meeting=meeting,
+        model=ModelOptions(weights=options.model.weights),
+        record=_record_path(folder, "send"),
+        detour=detour,
+        events=True,
+    )
 
 
-def receive_arguments(options: LoopbackOptions, folder: Path) -> list[str]:
-    """Command-line options of the receiving end; its identity cache is empty, so that the identity's bytes show."""
-    arguments = ["--weights", options.model.weights, "--runtime", options.model.runtime.value]
-    arguments += ["--cache-folder", str(folder / "identities"), "--preset", options.source.preset]
-    if options.output is not None:
-        arguments += ["--output", str(options.output)]
-    return arguments
+def receiving_side(options: LoopbackOptions, meeting: MeetingOptions, folder: Path) -> SideOptions:
+    """What the side that watches is told; its identity cache is empty, so that the identity's bytes show."""
+    return SideOptions(
+        role=Role.RECEIVE,
+        watching_preset=options.source.preset,
+        sink=SinkOptions(output=options.output),
+        meeting=meeting,
+        model=options.model,
+        cache_folder=folder / "identities",
+        record=_record_path(folder, "receive"),
+        events=True,
+    )
+
+
+def _record_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.record.json"
 
 
 async def _start_signalling(stack: AsyncExitStack) -> str:
@@ -120,25 +137,22 @@ async def _start_signalling(stack: AsyncExitStack) -> str:
     return await _first(found, child)
 
 
-async def _start_relay(stack: AsyncExitStack, network: NetworkOptions) -> str:
-    """The rough network; returns HOST:PORT of its control connection."""
-    found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+async def _start_detour(stack: AsyncExitStack, network: NetworkOptions, folder: Path) -> Address:
+    """The rough network, alike in both directions; returns the address of its control connection."""
+    found: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
 
     def on_event(event: Event) -> None:
         if "control" in event and not found.done():
             host, port = event["control"]
-            found.set_result(f"{host}:{port}")
+            found.set_result((host, port))
 
-    arguments = [
-        f"--{name.replace('_', '-')}={value:g}" for name, value in network.described().items() if name != "seed"
-    ]
-    arguments.append(f"--seed={network.seed}")
-    child = await ChildProcess.start("relay", arguments, on_event, module="talkface.rough_network.relay")
+    options = DetourOptions(to_answerer=network, to_offerer=network)
+    child = await ChildProcess.start_with("rough-network", "talkface.rough_network", options, folder, on_event)
     stack.push_async_callback(child.close)
     return await _first(found, child)
 
 
-async def _first(found: asyncio.Future[str], child: ChildProcess) -> str:
+async def _first(found: asyncio.Future[T], child: ChildProcess) -> T:
     """What a helper process says when it is ready, or its error."""
     ended = asyncio.create_task(child.wait())
     either: set[asyncio.Future[Any]] = {found, ended}

@@ -1,6 +1,10 @@
-"""What the commands are asked to do, typed: the command line fills these, `call.py` and `loopback.py` read them.
+"""What the commands are asked to do: the one description of each option, from its `--help` to what a call reads.
 
-Options are checked where they are made, so that a wrong value is refused before anything is loaded or opened.
+    options dataclass ── from_options ──> command line of `send`, `receive`, `call`, `loopback`, `demo`
+                      ── options_file ──> child processes
+
+A new option is a new field here. Options are checked where they are made, so that a wrong value is refused before
+anything is loaded or opened.
 """
 
 from __future__ import annotations
@@ -8,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from protocol.presets import PRESETS
 from talkface.errors import UserError
+from talkface.option import Option
 
 
 class StyleChoice(StrEnum):
@@ -32,7 +38,7 @@ class RuntimeChoice(StrEnum):
 
 
 class Role(StrEnum):
-    """What one end does: speak, watch, or both."""
+    """What one side does: speak, watch, or both."""
 
     SEND = "send"
     RECEIVE = "receive"
@@ -47,31 +53,56 @@ class Role(StrEnum):
         return self is not Role.SEND
 
 
+PRESET = Option(
+    "What to spend: "
+    + "; ".join(
+        f"{preset.name} (about {preset.expected_kbps:.1f} kbps while talking, all bytes)" for preset in PRESETS.values()
+    )
+    + ".",
+    flag="--preset",
+)
+OUTPUT = Option("MP4 to write: the face with its sound.")
+REPORT = Option("Write the report here as JSON.")
+HTML = Option("Write the report here as one page with plots and a still.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
     """Which face model draws, and with what."""
 
-    weights: str = "default"
-    """A name ("default", "tiny") or a path."""
-    runtime: RuntimeChoice = RuntimeChoice.AUTO
+    weights: Annotated[
+        str, Option("Face model: 'default', 'general' (any face), 'tiny' (random, for tests) or a path.")
+    ] = "default"
+    runtime: Annotated[RuntimeChoice, Option("What draws the frames; 'auto' takes the fastest there is.")] = (
+        RuntimeChoice.AUTO
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeetingOptions:
-    """How the two ends find each other."""
+    """How the two sides find each other."""
 
-    signal_url: str
-    """ws:// or wss:// address of the signalling server."""
-    room: str
-    secret: str
-    ca_file: Path | None = None
-    """Certificate authority for a wss:// server with a certificate of its own."""
-    ice_servers: tuple[str, ...] = ()
-    """stun: and turn: addresses; empty means direct connections only, no third party is contacted."""
-    relay_only: bool = False
-    """Talk through the TURN server only."""
-    wait_s: float = 120.0
-    """How long to wait for the other end."""
+    signal_url: Annotated[
+        str,
+        Option("Signalling server, ws://HOST:PORT or wss://HOST:PORT.", flag="--signal", environment="TALKFACE_SIGNAL"),
+    ]
+    room: Annotated[str, Option("Name of the room; both ends use the same.")]
+    secret: Annotated[
+        str,
+        Option("The room's secret; both ends use the same. Prefer the variable.", environment="TALKFACE_SECRET"),
+    ]
+    ca_file: Annotated[Path | None, Option("Certificate to trust for a wss:// server that made its own.")] = None
+    ice_servers: Annotated[
+        tuple[str, ...],
+        Option(
+            "stun:HOST:PORT, or turn:USER:PASSWORD@HOST:PORT with ?transport=tcp at the end for TCP; may be given "
+            "several times. Without any, no third party is contacted.",
+            flag="--ice-server",
+            environment="TALKFACE_ICE_SERVERS",
+        ),
+    ] = ()
+    relay_only: Annotated[bool, Option("Talk through the TURN server only.", flag="--relay-only")] = False
+    wait_s: Annotated[float, Option("Give up when the other end has not come after so many seconds.")] = 120.0
 
     def __post_init__(self) -> None:
         if not self.signal_url.startswith(("ws://", "wss://")):
@@ -84,25 +115,39 @@ class MeetingOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """What an end that sends sends. Exactly one of `input`, or `microphone`/`camera`."""
+    """What a side that sends sends: `input`, or what `microphone` and `camera` give; without any, the microphone."""
 
-    input: Path | None = None
-    microphone: str | None = None
-    camera: str | None = None
-    identity: str = "default"
-    """"default" or the path of an identity file."""
-    style: StyleChoice = StyleChoice.AUTO
-    style_track: Path | None = None
-    """Recorded style for `reference`; the identity's own when None."""
-    preset: str = "default"
-    adaptive: bool = True
-    """Rate control may leave the preset when the network is bad."""
-    duration_s: float | None = None
-    """Stop after this long; a file that is shorter starts again. None: once through the file, or until Ctrl-C."""
-    clock_ppm: float = 0.0
-    """Artificial error of the sender's clock in parts per million, for tests of clock-skew tracking."""
+    input: Annotated[Path | None, Option("Media file to send, instead of microphone and camera.")] = None
+    microphone: Annotated[str | None, Option("Microphone to send: 'default' or a device name.")] = None
+    camera: Annotated[str | None, Option("Camera for --style live: 'default' or a device such as /dev/video0.")] = None
+    identity: Annotated[str, Option("Whose face: 'default', an identity file, or a picture (--weights general).")] = (
+        "default"
+    )
+    style: Annotated[
+        StyleChoice,
+        Option(
+            "Head pose, blinks and expression: 'live' from the picture, 'reference' from a recorded track, 'none', or "
+            "'auto': live when there is a picture, else reference."
+        ),
+    ] = StyleChoice.AUTO
+    style_track: Annotated[
+        Path | None, Option("Recorded style for --style reference; without it, the identity's own.")
+    ] = None
+    preset: Annotated[str, PRESET] = "default"
+    adaptive: Annotated[bool, Option("Leave the preset for a cheaper or more robust one when the network is bad.")] = (
+        True
+    )
+    duration_s: Annotated[
+        float | None,
+        Option("Stop after so many seconds; a shorter file starts again. Without it: once through the file."),
+    ] = None
+    clock_ppm: Annotated[
+        float, Option("Run the sender's clock fast by so many parts per million, to test the receiver's.")
+    ] = 0.0
 
     def __post_init__(self) -> None:
+        if self.input is not None and (self.microphone is not None or self.camera is not None):
+            raise UserError("--input and --microphone or --camera exclude each other", "leave one of them out")
         known_preset(self.preset)
         if self.duration_s is not None and self.duration_s <= 0:
             raise UserError("--duration-s must be more than 0")
@@ -116,65 +161,64 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkOptions:
-    """Where an end that receives shows what it receives."""
+    """Where a side that receives shows what it receives."""
 
-    output: Path | None = None
-    """MP4 to write."""
-    window: bool = False
-    """Show it live."""
-    speaker: str | None = None
-    """Loudspeaker to play the sound on."""
+    output: Annotated[Path | None, OUTPUT] = None
+    window: Annotated[bool, Option("Show the face in a window.", flag="--window")] = False
+    speaker: Annotated[str | None, Option("Loudspeaker to play the sound on: 'default' or a device name.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideOptions:
-    """One end of a call."""
+    """One side of a call."""
 
     role: Role
-    model: ModelOptions
+    source: SourceOptions | None = None
+    """None for a side that only watches."""
+    watching_preset: Annotated[str, PRESET] = "default"
+    """Of a side that only watches."""
+    sink: SinkOptions = SinkOptions()
     meeting: MeetingOptions
-    source: SourceOptions | None
-    """None for an end that only watches."""
-    sink: SinkOptions
-    preset: str = "default"
-    """What the connection is made for; the far end's choice of sound stays its own."""
-    report: Path | None = None
-    """Where this end writes its own report; latency needs both ends and is left out there."""
+    model: ModelOptions = ModelOptions()
+    cache_folder: Annotated[Path | None, Option("Keep received identities here, not in the user's cache folder.")] = (
+        None
+    )
+    report: Annotated[Path | None, REPORT] = None
+    """Where this side writes its own report; latency needs both sides and is left out there."""
     record: Path | None = None
-    """Where this end writes what it counted; `talkface.side_record` is its format."""
-    relay: tuple[str, int] | None = None
-    """Control address of a `talkface.rough_network.relay` process to lead the call through."""
+    """Where this side writes what it counted; `talkface.side_record` is its format."""
+    detour: tuple[str, int] | None = None
+    """Control address of a `talkface.rough_network` process to lead the call through."""
     events: bool = False
     """Report progress as JSON lines on standard output, and end when standard input closes."""
-    cache_folder: Path | None = None
-    """Where identities of peers are kept; the user's cache folder when None."""
+
+    def __post_init__(self) -> None:
+        known_preset(self.watching_preset)
+
+    @property
+    def preset(self) -> str:
+        """What the connection is made for; the far side's choice of sound stays its own."""
+        return self.watching_preset if self.source is None else self.source.preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOptions:
-    """A rough network on purpose; all zero is a clean path with no relay in it."""
+    """One direction of a rough network on purpose; all zero is a clean path. Times count from the first datagram."""
 
-    loss: float = 0.0
-    """Share of datagrams lost."""
-    burst_ms: float = 0.0
-    """Length of loss bursts: with it, `loss` is the share of time spent in bursts."""
-    delay_ms: float = 0.0
-    """One-way delay added in each direction."""
-    jitter_ms: float = 0.0
-    """Standard deviation of further delay."""
-    reorder: float = 0.0
-    """Share of datagrams that leave behind their successor."""
-    duplicate: float = 0.0
-    """Share of datagrams that come twice."""
-    rate_kbps: float = 0.0
-    """Rate cap per direction; 0 is none."""
-    blackout_at_s: float = 0.0
-    """When the blackout starts, from the first datagram."""
-    blackout_s: float = 0.0
-    """For this long nothing passes."""
-    loss_until_s: float = 0.0
-    """Loss stops here, so that recovery can be measured; 0 is never."""
-    seed: int = 0
+    loss: Annotated[float, Option("Share of datagrams lost, 0 to 1.")] = 0.0
+    burst_ms: Annotated[float, Option("Lose in bursts of this length instead of one by one.")] = 0.0
+    """With it, `loss` is the share of time spent in bursts, in which nothing passes."""
+    delay_ms: Annotated[float, Option("Delay added in each direction.")] = 0.0
+    jitter_ms: Annotated[float, Option("Random further delay.")] = 0.0
+    """Its standard deviation (half-normal: never early). Order is kept; see `reorder`."""
+    reorder: Annotated[float, Option("Share of datagrams that come after their successor.")] = 0.0
+    duplicate: Annotated[float, Option("Share of datagrams that come twice.")] = 0.0
+    rate_kbps: Annotated[float, Option("Cap of the rate in each direction; 0 is none.")] = 0.0
+    """IP and UDP headers counted."""
+    blackout_at_s: Annotated[float, Option("When the blackout starts.")] = 5.0
+    blackout_s: Annotated[float, Option("Length of a blackout in which nothing passes.")] = 0.0
+    loss_until_s: Annotated[float, Option("When loss stops, to see the recovery; 0 is never.")] = 0.0
+    seed: Annotated[int, Option("Seed of the rough network: the same seed, the same losses.")] = 0
 
     def __post_init__(self) -> None:
         for name in ("loss", "reorder", "duplicate"):
@@ -191,28 +235,46 @@ class NetworkOptions:
 
     @property
     def is_clean(self) -> bool:
-        """True when no relay is needed."""
+        """True when it does nothing to a call."""
         return not self.described()
 
     def described(self) -> dict[str, float]:
-        """What is not zero, for the report; the seed goes along when there is anything."""
-        names = [name for name in self.__dataclass_fields__ if name != "seed"]
+        """What it does, for the report; the seed goes along when there is anything."""
+        idle = {"seed"} if self.blackout_s else {"seed", "blackout_at_s"}
+        names = [name for name in self.__dataclass_fields__ if name not in idle]
         values = {name: float(getattr(self, name)) for name in names if getattr(self, name)}
         return {**values, "seed": float(self.seed)} if values else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetourOptions:
+    """A rough network between two sides, each direction as rough as wanted."""
+
+    to_answerer: NetworkOptions
+    to_offerer: NetworkOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopbackOptions:
     """A call between two processes of this machine."""
 
-    model: ModelOptions
     source: SourceOptions
-    network: NetworkOptions
-    output: Path | None
-    report: Path | None
-    html: Path | None
-    command: str
-    """What the user typed, for the report."""
+    output: Annotated[Path | None, OUTPUT] = None
+    report: Annotated[Path | None, REPORT] = None
+    html: Annotated[Path | None, HTML] = None
+    model: ModelOptions = ModelOptions()
+    network: NetworkOptions = NetworkOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """The call that shows what this is."""
+
+    output: Annotated[Path, Option("MP4 to write.")] = Path("out/demo.mp4")
+    report: Annotated[Path, REPORT] = Path("out/demo.json")
+    html: Annotated[Path | None, HTML] = None
+    preset: Annotated[str, PRESET] = "default"
+    model: ModelOptions = ModelOptions()
 
 
 def known_preset(name: str) -> str:

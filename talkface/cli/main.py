@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -10,10 +9,7 @@ import typer
 
 from talkface.cli import call, doctor, edit, evaluate, loopback, prepare, train, weights
 from talkface.cli.signal import signal_command
-from talkface.errors import UserError
-
-EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
+from talkface.program import run_to_exit
 
 app = typer.Typer(
     name="talkface",
@@ -54,13 +50,7 @@ weights.register(app)
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        app()
-    except UserError as error:
-        typer.echo(f"talkface: {error}", err=True)
-        sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    run_to_exit(app)
 
 
 if __name__ == "__main__":

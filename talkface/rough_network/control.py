@@ -1,5 +1,4 @@
-"""Leads a call through a `talkface.rough_network.relay` process: its control connection, and signalling with other
-addresses."""
+"""Leads a call through a detour: its control connection, and signalling with other addresses."""
 
 from __future__ import annotations
 
@@ -15,16 +14,16 @@ from talkface.rtc.sdp import first_candidate, route_through
 _SIDE = {"offer": "offerer", "answer": "answerer"}
 
 
-class RelayControl:
-    """Client of a relay's control connection; for one task at a time."""
+class DetourControl:
+    """Client of a detour's control connection; for one task at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, host: str, port: int) -> RelayControl:
-        """Connect to a running relay.
+    async def connect(cls, host: str, port: int) -> DetourControl:
+        """Connect to a running detour.
 
         Raises:
             OSError: nothing listens there.
@@ -35,16 +34,16 @@ class RelayControl:
         """One request, one answer.
 
         Raises:
-            ConnectionError: the relay is gone or refused; the message says why.
+            ConnectionError: the detour is gone or refused; the message says why.
         """
         async with self._lock:
             self._writer.write(json.dumps(request).encode() + b"\n")
             line = await self._reader.readline()
         if not line:
-            raise ConnectionError("the relay has ended")
+            raise ConnectionError("the detour has ended")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise ConnectionError(f"relay: {answer['error']}")
+            raise ConnectionError(f"detour: {answer['error']}")
         return answer
 
     async def stats(self) -> dict[str, int]:
@@ -52,17 +51,17 @@ class RelayControl:
         return await self.ask(op="stats")
 
     def close(self) -> None:
-        """Close the control connection; the relay runs on."""
+        """Close the control connection; the detour runs on."""
         self._writer.close()
 
 
-class RelayedSignalling:
-    """Signalling of one end that makes both ends talk to the relay: only one of the two ends needs it.
+class DetouredSignalling:
+    """Signalling of one end that makes both ends talk to the detour: only one of the two ends needs it.
 
     Each offer gets a route of its own, so that a new connection does not cut off the one in use.
     """
 
-    def __init__(self, inner: Signalling, control: RelayControl) -> None:
+    def __init__(self, inner: Signalling, control: DetourControl) -> None:
         self._inner, self._control = inner, control
         self._route: dict[str, Any] = {}
 
@@ -71,14 +70,14 @@ class RelayedSignalling:
         await self._inner.connect()
 
     async def next_event(self) -> PeerJoined | PeerLeft | Description:
-        """As the inner one; a description names the relay instead of the peer."""
+        """As the inner one; a description names the detour instead of the peer."""
         event = await self._inner.next_event()
         if isinstance(event, Description):
             return replace(event, sdp=await self._routed(event.kind, event.sdp))
         return event
 
     async def send_description(self, generation: int, kind: DescriptionKind, sdp: str) -> None:
-        """As the inner one; the description names the relay instead of us."""
+        """As the inner one; the description names the detour instead of us."""
         await self._inner.send_description(generation, kind, await self._routed(kind, sdp))
 
     async def close(self) -> None:

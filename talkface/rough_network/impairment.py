@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+from talkface.options import NetworkOptions
 
 MAX_QUEUE_S = 1.0
 """A rate-capped link buffers this much and drops the rest, as home routers do."""
-_SHARES = ("loss", "reorder", "duplicate")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelaySettings:
-    """One direction of a rough network; all zero passes everything at once. Times count from the first datagram.
-
-    Raises:
-        ValueError: a share is outside 0..1, or a time or rate is negative; the message names the field.
-    """
-
-    loss: float = 0.0
-    """Share of datagrams lost."""
-    burst_ms: float = 0.0
-    """With it, losses come as stretches of this length in which nothing passes; `loss` is their share of the time."""
-    delay_ms: float = 0.0
-    """Added to every datagram."""
-    jitter_ms: float = 0.0
-    """Standard deviation of further delay (half-normal: never early). Order is kept; see `reorder`."""
-    reorder: float = 0.0
-    """Share of datagrams that leave behind their successor."""
-    duplicate: float = 0.0
-    """Share of datagrams that come twice."""
-    rate_kbps: float = 0.0
-    """Capacity, IP and UDP headers counted; 0 is none."""
-    blackout_at_s: float = 0.0
-    blackout_s: float = 0.0
-    """From `blackout_at_s` on nothing passes for this long; 0 is never."""
-    loss_until_s: float = 0.0
-    """Losses and bursts stop here, so that recovery can be measured; 0 is never."""
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not value >= 0:
-                raise ValueError(f"relay {name} is {value}, must not be negative")
-            if name in _SHARES and value > 1:
-                raise ValueError(f"relay {name} is {value}, must be a share between 0 and 1")
 
 
 class Impairment:
     """Decides when each datagram of one direction leaves, if at all.
 
     Args:
-        settings: what the network does.
+        options: what the network does.
         seed: the same seed and the same datagrams give the same fate.
     """
 
-    def __init__(self, settings: RelaySettings, seed: int) -> None:
-        self._settings = settings
+    def __init__(self, options: NetworkOptions, seed: int) -> None:
+        self._options = options
         self._random = random.Random(seed)
         self._start_s: float | None = None
         self._last_due_s = 0.0
@@ -70,7 +33,7 @@ class Impairment:
         if self._start_s is None:
             self._start_s = now_s
             self._next_burst_s = now_s + self._burst_gap_s() / 2
-        chosen = self._settings
+        chosen = self._options
         is_lost = self._is_lost(now_s)
         due_s = self._line(now_s, size_bytes)
         if is_lost or due_s is None:
@@ -84,11 +47,11 @@ class Impairment:
 
     def is_held_back(self) -> bool:
         """True when the datagram just scheduled is to leave behind its successor."""
-        return self._random.random() < self._settings.reorder
+        return self._random.random() < self._options.reorder
 
     def _is_lost(self, now_s: float) -> bool:
         assert self._start_s is not None
-        chosen, since_s = self._settings, now_s - self._start_s
+        chosen, since_s = self._options, now_s - self._start_s
         draw = self._random.random()  # always drawn, so that one setting does not shift the fate under another
         if chosen.blackout_s and chosen.blackout_at_s <= since_s < chosen.blackout_at_s + chosen.blackout_s:
             return True
@@ -103,7 +66,7 @@ class Impairment:
 
     def _burst_gap_s(self) -> float:
         """Time between two bursts: such that bursts take the share `loss`, spread by half to either side."""
-        chosen = self._settings
+        chosen = self._options
         if not chosen.loss or not chosen.burst_ms:
             return 0.0
         mean_s = chosen.burst_ms / 1000 * (1 - chosen.loss) / chosen.loss
@@ -111,10 +74,10 @@ class Impairment:
 
     def _line(self, now_s: float, size_bytes: int) -> float | None:
         """End of transmission on the capped line; None when its buffer is full."""
-        if not self._settings.rate_kbps:
+        if not self._options.rate_kbps:
             return now_s
         start_s = max(now_s, self._line_free_s)
         if start_s - now_s > MAX_QUEUE_S:
             return None
-        self._line_free_s = start_s + size_bytes * 8 / (self._settings.rate_kbps * 1000)
+        self._line_free_s = start_s + size_bytes * 8 / (self._options.rate_kbps * 1000)
         return self._line_free_s

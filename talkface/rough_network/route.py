@@ -1,4 +1,4 @@
-"""One path through the relay: two sockets, each standing in for one peer towards the other."""
+"""One path through the detour: two sockets, each standing in for one peer towards the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDES = ("offerer", "answerer")
 
 
 class _StandIn(asyncio.DatagramProtocol):
-    """The relay's socket that one peer takes for the other."""
+    """The detour's socket that one peer takes for the other."""
 
     transport: asyncio.DatagramTransport
 

@@ -1,4 +1,4 @@
-"""Session descriptions as text: what we strip, what we ask for, and how a call is led through a relay.
+"""Session descriptions as text: what we strip, what we ask for, and how a call is led through a detour.
 
 RFC 8866 (SDP), RFC 8839 (candidates), RFC 7587 section 7 (Opus parameters). A peer's description is hostile: its size
 is bounded here, its content is parsed by aiortc, whose complaints `link` turns into `LinkError`.
@@ -96,11 +96,11 @@ def first_candidate(sdp: str) -> tuple[str, int]:
     for line in _lines(sdp):
         if is_candidate(line) and " udp " in line.lower() and " typ host" in line and ":" not in line.split()[4]:
             return candidate_address(line)
-    raise ValueError("session description has no IPv4 host candidate to lead through the relay")
+    raise ValueError("session description has no IPv4 host candidate to lead through the detour")
 
 
 def route_through(sdp: str, address: tuple[str, int]) -> str:
-    """The description with one candidate only: the relay at `address` in place of the peer."""
+    """The description with one candidate only: the detour at `address` in place of the peer."""
     real = first_candidate(sdp)
     result: list[str] = []
     for line in _lines(sdp):

@@ -77,7 +77,7 @@ def sample_report() -> Report:
     )
 
 
-# --- links over real sockets (test_rtc_*, test_wire_*, test_relay*, test_turn, test_chromium) ---
+# --- links over real sockets (rtc/, rough_network/) ---
 
 
 class LinkLab:

@@ -21,9 +21,9 @@ from talkface.call_parts import (
     tiny_style_track,
 )
 from talkface.clock import MonotonicClock, SkewedClock
-from talkface.demo import SPEECH, demo_source
+from talkface.demo import SPEECH, demo_call
 from talkface.errors import UserError
-from talkface.options import SourceOptions, StyleChoice
+from talkface.options import DemoOptions, SourceOptions, StyleChoice
 from talkface_core.face.model import TalkfaceModel
 
 
@@ -98,7 +98,7 @@ def test_track_beside_the_weights_is_found(tmp_path: Path) -> None:
 
 
 def test_demo_speech_ships_with_a_pause(tiny: TalkfaceModel) -> None:
-    source = make_source(demo_source("default"), "tiny", tiny, MonotonicClock(), lambda note: None)
+    source = make_source(demo_call(DemoOptions()).source, "tiny", tiny, MonotonicClock(), lambda note: None)
     source.audio.open()
     blocks = []
     while (pcm := source.audio.read(4_800)) is not None:

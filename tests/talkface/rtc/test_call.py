@@ -16,8 +16,9 @@ from protocol.signalling.client import SignallingClient
 from protocol.signalling.guard import SignallingLimits
 from protocol.signalling.messages import Description, PeerJoined, PeerLeft
 from protocol.signalling.server import SignallingServer
-from talkface.rough_network.control import RelayControl, RelayedSignalling
-from talkface.rough_network.relay import Relay, RelaySettings
+from talkface.options import NetworkOptions
+from talkface.rough_network.control import DetourControl, DetouredSignalling
+from talkface.rough_network.detour import Detour
 from talkface.rtc import stun
 from talkface.rtc.call import CallState, RtcCall, Signalling
 from talkface.rtc.link import LinkState, RtcLink
@@ -62,14 +63,14 @@ class End:
 
 @asynccontextmanager
 async def two_ends(
-    lab: LinkLab, packets: list[bytes], relay: Relay | None = None, **options: Any
+    lab: LinkLab, packets: list[bytes], detour: Detour | None = None, **options: Any
 ) -> AsyncIterator[tuple[End, End, list[asyncio.Task[None]]]]:
     async with SignallingServer("127.0.0.1", 0) as server:
         ends = []
         for name in ("alice", "bob"):
             client: Signalling = SignallingClient(f"ws://127.0.0.1:{server.port}", room="kitchen", secret="tea")
-            if relay is not None and name == "alice":
-                client = RelayedSignalling(client, await RelayControl.connect(*await relay.start()))
+            if detour is not None and name == "alice":
+                client = DetouredSignalling(client, await DetourControl.connect(*await detour.start()))
             ends.append(End(lab, client, **(options if name == "bob" else {})))
         tasks = [asyncio.ensure_future(end.run(packets)) for end in ends]
         try:
@@ -78,8 +79,8 @@ async def two_ends(
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            if relay is not None:
-                await relay.close()
+            if detour is not None:
+                await detour.close()
 
 
 def test_two_ends_meet_speak_and_part(lab: LinkLab, speech_packets: list[bytes]) -> None:
@@ -98,10 +99,10 @@ def test_two_ends_meet_speak_and_part(lab: LinkLab, speech_packets: list[bytes])
 
 
 def test_a_blackout_heals_by_itself(lab: LinkLab, speech_packets: list[bytes]) -> None:
-    rough = RelaySettings(blackout_at_s=0.6, blackout_s=4.5)
+    rough = NetworkOptions(blackout_at_s=0.6, blackout_s=4.5)
 
     async def run() -> tuple[End, End]:
-        async with two_ends(lab, speech_packets, Relay(rough, rough)) as (alice, bob, _):
+        async with two_ends(lab, speech_packets, Detour(rough, rough)) as (alice, bob, _):
             await lab.until(lambda: alice.heard_s and bob.heard_s)
             start_s = min(alice.heard_s[0], bob.heard_s[0])
             await lab.until(lambda: min(alice.heard_s[-1], bob.heard_s[-1]) > start_s + 5.0, timeout_s=15)
@@ -138,10 +139,10 @@ def test_a_round_trip_of_two_seconds_connects_and_stays(
     # would end while this test looks on.
     monkeypatch.setattr(stun, "CONSENT_INTERVAL_S", 0.2)
     monkeypatch.setattr(stun, "CONSENT_EXPIRY_S", 3.0)
-    slow = RelaySettings(delay_ms=1000)
+    slow = NetworkOptions(delay_ms=1000)
 
     async def run() -> tuple[End, End]:
-        async with two_ends(lab, speech_packets, Relay(slow, slow)) as (alice, bob, _):
+        async with two_ends(lab, speech_packets, Detour(slow, slow)) as (alice, bob, _):
             await lab.until(lambda: alice.heard_s and bob.heard_s, timeout_s=20)
             await asyncio.sleep(5.0)
             return alice, bob

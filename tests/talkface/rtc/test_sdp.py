@@ -57,13 +57,13 @@ def test_outgoing_description_asks_the_browser_for_wideband_at_our_packet_time()
     assert "maxaveragebitrate=12000" in outgoing_sdp(SDP, 60, 12_000)
 
 
-def test_relay_replaces_every_candidate() -> None:
+def test_detour_replaces_every_candidate() -> None:
     assert first_candidate(SDP) == ("192.0.2.7", 2000)
     routed = route_through(SDP, ("127.0.0.1", 5555))
     candidates = [line for line in routed.split("\r\n") if line.startswith("a=candidate")]
     assert candidates == ["a=candidate:2 1 udp 2130706431 127.0.0.1 5555 typ host"] * 2
 
 
-def test_relay_needs_an_ipv4_address() -> None:
+def test_detour_needs_an_ipv4_address() -> None:
     with pytest.raises(ValueError, match="no IPv4 host candidate"):
         first_candidate("v=0\r\na=candidate:1 1 udp 2130706431 fd00::7 1000 typ host\r\n")

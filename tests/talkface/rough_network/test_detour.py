@@ -1,4 +1,4 @@
-"""The relay as a process, with real datagrams through it."""
+"""The detour, as a process of its own too, with real datagrams through it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 import itertools
 import json
 import socket
-import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from protocol.interfaces import PacketCost, ReceivedPacket
-from talkface.rough_network.control import RelayControl
-from talkface.rough_network.relay import Relay, RelaySettings, main
+from talkface.child.options_file import write_options
+from talkface.options import DetourOptions, NetworkOptions
+from talkface.rough_network.control import DetourControl
+from talkface.rough_network.detour import Detour
 from talkface.rtc.sdp import first_candidate, route_through
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ async def receive(opened: socket.socket, count: int, timeout_s: float = 3.0) -> 
 
 def test_datagrams_pass_unchanged_and_only_addresses_differ() -> None:
     async def run() -> None:
-        relay = Relay(RelaySettings(), RelaySettings())
-        route = relay.route(await relay.open_route())
+        detour = Detour(NetworkOptions(), NetworkOptions())
+        route = detour.route(await detour.open_route())
         with udp() as alice, udp() as bob:
             route.set_peer("offerer", alice.getsockname())
             route.set_peer("answerer", bob.getsockname())
@@ -51,29 +53,29 @@ def test_datagrams_pass_unchanged_and_only_addresses_differ() -> None:
             assert {address for _, address in got} == {route.stand_in("offerer")}
             bob.sendto(b"back", got[0][1])
             assert await receive(alice, 1) == [(b"back", route.stand_in("answerer"))]
-        assert relay.stats() == {
+        assert detour.stats() == {
             "passed_to_answerer": 50,
             "lost_to_answerer": 0,
             "passed_to_offerer": 1,
             "lost_to_offerer": 0,
         }
-        await relay.close()
+        await detour.close()
 
     asyncio.run(run())
 
 
 def test_each_direction_has_its_own_settings() -> None:
     async def run() -> dict[str, int]:
-        relay = Relay(RelaySettings(loss=1.0), RelaySettings(duplicate=1.0))
-        route = relay.route(await relay.open_route())
+        detour = Detour(NetworkOptions(loss=1.0), NetworkOptions(duplicate=1.0))
+        route = detour.route(await detour.open_route())
         with udp() as alice, udp() as bob:
             route.set_peer("offerer", alice.getsockname())
             route.set_peer("answerer", bob.getsockname())
             alice.sendto(b"lost", route.stand_in("answerer"))
             bob.sendto(b"twice", route.stand_in("offerer"))
             assert [data for data, _ in await receive(alice, 2)] == [b"twice", b"twice"]
-        stats = relay.stats()
-        await relay.close()
+        stats = detour.stats()
+        await detour.close()
         return stats
 
     assert asyncio.run(run())["lost_to_answerer"] == 1
@@ -81,14 +83,14 @@ def test_each_direction_has_its_own_settings() -> None:
 
 def test_reordered_datagrams_all_arrive() -> None:
     async def run() -> list[int]:
-        relay = Relay(RelaySettings(reorder=0.3), RelaySettings(), seed=2)
-        route = relay.route(await relay.open_route())
+        detour = Detour(NetworkOptions(reorder=0.3, seed=2), NetworkOptions())
+        route = detour.route(await detour.open_route())
         with udp() as alice, udp() as bob:
             route.set_peer("answerer", bob.getsockname())
             for number in range(100):
                 alice.sendto(bytes([number]), route.stand_in("answerer"))
             got = [data[0] for data, _ in await receive(bob, 100)]
-        await relay.close()
+        await detour.close()
         return got
 
     got = asyncio.run(run())
@@ -97,26 +99,21 @@ def test_reordered_datagrams_all_arrive() -> None:
     assert 10 < swaps < 40
 
 
-def test_a_call_runs_through_the_relay_process(lab: LinkLab, speech_packets: list[bytes]) -> None:
+def test_a_call_runs_through_a_process_of_its_own(lab: LinkLab, speech_packets: list[bytes], tmp_path: Path) -> None:
+    options = DetourOptions(
+        to_answerer=NetworkOptions(loss=0.2, delay_ms=20, seed=3), to_offerer=NetworkOptions(delay_ms=20, seed=3)
+    )
+
     async def run() -> tuple[list[ReceivedPacket], dict[str, int], int | None]:
+        write_options(tmp_path / "options.json", options)
         process = await asyncio.create_subprocess_exec(
-            *(
-                sys.executable,
-                "-m",
-                "talkface.rough_network.relay",
-                "--loss",
-                "0.2,0",
-                "--delay-ms",
-                "20",
-                "--seed",
-                "3",
-            ),
+            *(sys.executable, "-m", "talkface.rough_network", str(tmp_path / "options.json")),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
         assert process.stdin is not None
-        control = await RelayControl.connect(*json.loads(await process.stdout.readline())["control"])
+        control = await DetourControl.connect(*json.loads(await process.stdout.readline())["control"])
         route = await control.ask(op="open")
         alice, bob = lab.link(), lab.link()
         got: list[ReceivedPacket] = []
@@ -143,26 +140,3 @@ def test_a_call_runs_through_the_relay_process(lab: LinkLab, speech_packets: lis
     assert stats["lost_to_answerer"] >= 15
     assert stats["lost_to_offerer"] == 0
     assert code == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--loss", "1.5"], "relay loss is 1.5, must be a share between 0 and 1"),
-        (["--delay-ms", "soon"], "--delay-ms: 'soon' is not a number"),
-        (["--loss", "0,0,0"], "--loss takes one value or two, got 3"),
-    ],
-)
-def test_wrong_options_are_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_help_explains_every_option() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "talkface.rough_network.relay", "--help"], capture_output=True, text=True, check=True
-    )
-    for name in RelaySettings.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')}" in run.stdout

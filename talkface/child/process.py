@@ -1,4 +1,4 @@
-"""A `talkface` command run as a process of its own, with its events read and its end guaranteed.
+"""A program of ours run as a process of its own, with its events read and its end guaranteed.
 
 The child runs in a session of its own, so that Ctrl-C reaches it only through us; it watches its standard input, so
 that it ends when we are gone.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from talkface.child.options_file import write_options
 from talkface.errors import UserError
+from talkface.program import ERROR_PREFIX
 
 Event = Mapping[str, Any]
 MAX_EVENT_BYTES = 1 << 16
@@ -40,7 +42,6 @@ class ChildProcess:
         name: str,
         arguments: list[str],
         on_event: Callable[[Event], None],
-        extra_environment: Mapping[str, str] | None = None,
         module: str = "talkface",
     ) -> ChildProcess:
         """Start `python -m MODULE ARGUMENTS`.
@@ -56,11 +57,19 @@ class ChildProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **(extra_environment or {})},
             limit=MAX_EVENT_BYTES,
             start_new_session=True,
         )
         return cls(name, process, on_event)
+
+    @classmethod
+    async def start_with(
+        cls, name: str, module: str, options: object, folder: Path, on_event: Callable[[Event], None]
+    ) -> ChildProcess:
+        """Start `python -m MODULE FILE` with `options` in a file in `folder`, for its `talkface.child.main`."""
+        path = folder / f"{name}.options.json"
+        write_options(path, options)
+        return await cls.start(name, [str(path)], on_event, module)
 
     @property
     def pid(self) -> int:
@@ -120,7 +129,7 @@ class ChildProcess:
             self._stderr.append(line.decode(errors="replace").rstrip())
 
     def _last_words(self, code: int) -> str:
-        own = [line.removeprefix("talkface: ") for line in self._stderr if line.startswith("talkface: ")]
+        own = [line.removeprefix(ERROR_PREFIX) for line in self._stderr if line.startswith(ERROR_PREFIX)]
         if own:
             return f"{self.name}: {own[-1]}"
         tail = "\n".join(self._stderr)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from talkface.child_process import ChildProcess
+from talkface.child.process import ChildProcess
 from talkface.errors import UserError
 
 

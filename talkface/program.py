@@ -1,0 +1,24 @@
+"""How a program of ours ends: what the user got wrong as one line, and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from talkface.errors import UserError
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+ERROR_PREFIX = "talkface: "
+"""Starts the line; a parent process knows its child's last words by it."""
+
+
+def run_to_exit(work: Callable[[], object]) -> None:
+    """Do `work`; exit with a code when it could not be done."""
+    try:
+        work()
+    except UserError as error:
+        print(f"{ERROR_PREFIX}{error}", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
