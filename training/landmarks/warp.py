@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from training.data.moving_still import turn
+from training.data.thin_plate import thin_plate_grid
 from training.landmarks.label import TILE_PX
 from training.landmarks.teacher import MESH_TO_68
 
@@ -46,38 +48,6 @@ def canonical_meshes(meshes: Mesh, reference: Mesh) -> Mesh:
         scale, rotation, shift = fit_similarity(mesh[rigid], reference[rigid])
         out[index] = scale * mesh @ rotation.T + shift
     return out
-
-
-def turn(yaw: float, pitch: float) -> Mesh:
-    """[3, 3] rotation about the vertical, then the horizontal axis; radians."""
-    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    return about_x @ about_y
-
-
-def thin_plate_grid(moved: Mesh, original: Mesh, side: int, smoothing: float = 0.02) -> torch.Tensor:
-    """[side, side, 2] where to read the picture, so that what was at `original` shows at `moved` ([N, 2], -1..1)."""
-    ground, wanted = torch.from_numpy(moved), torch.from_numpy(original - moved)
-    num = len(ground)
-
-    def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        squared = ((a[:, None] - b[None]) ** 2).sum(dim=2)
-        return 0.5 * squared * torch.log(squared + 1e-12)
-
-    system = torch.zeros(num + 3, num + 3, dtype=torch.float64)
-    system[:num, :num] = kernel(ground, ground) + smoothing * 1e-2 * torch.eye(num, dtype=torch.float64)
-    system[:num, num] = system[num, :num] = 1.0
-    system[:num, num + 1 :], system[num + 1 :, :num] = ground, ground.T
-    solution = torch.linalg.solve(system, torch.cat([wanted, torch.zeros(3, 2, dtype=torch.float64)]))
-    # Single precision is enough to evaluate the spline, not to solve for it.
-    solution = solution.float()
-    axis = (torch.arange(side) * 2 + 1) / side - 1
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    cells = torch.stack([x.flatten(), y.flatten()], dim=1)
-    moves = kernel(cells, ground.float()) @ solution[:num]
-    moves += solution[num] + cells @ solution[num + 1 :]
-    return (cells + moves).view(side, side, 2)
 
 
 def control_indices(rng: np.random.Generator) -> list[int]:
