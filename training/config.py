@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-
-def _require(holds: bool, name: str, problem: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}: {problem}")
+from training.loss.config import LossConfig as LossConfig
+from training.loss.config import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,81 +40,14 @@ class ModelConfig:
     """Samples whose deviation D sees; 1 switches that map off and makes D independent of how a batch is split."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             8 <= self.resolution_px <= 1024 and self.resolution_px & (self.resolution_px - 1) == 0,
             "model.resolution_px",
             f"must be a power of two from 8 to 1024, not {self.resolution_px}",
         )
         for name in ("latent_dim", "channel_base", "channel_max", "discriminator_base", "discriminator_max"):
-            _require(getattr(self, name) >= 1, f"model.{name}", f"must be 1 or more, not {getattr(self, name)}")
-        _require(self.minibatch_group >= 1, "model.minibatch_group", "must be 1 or more")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LossConfig:
-    """Weights λ of the terms; 0 leaves a term out altogether."""
-
-    perceptual: float = 1.0
-    """λ_perc of eq. 8."""
-    adversarial: float = 0.1
-    """λ_adv of eq. 9."""
-    sync: float = 1.0
-    """λ_sync of eq. 10; points in fractions of the frame's side."""
-    contrastive: float = 0.05
-    """λ_cont of eq. 11."""
-    margin: float = 0.5
-    """m of eq. 11, between unit vectors."""
-    r1_gamma: float = 0.4
-    """Weight γ/2 of R1; 0.0002 · resolution² / batch is a start."""
-    r1_interval: int = 16
-    """R1 on every so many steps, weighted up by the same factor (lazy regularisation)."""
-    pyramid_l1: float = 0.0
-    """L1 at four resolutions (addition)."""
-    laplacian: float = 0.0
-    """L1 of Laplacian bands, against blur (addition)."""
-    band_energy: float = 0.0
-    """L1 of the local strength of detail, against blur where detail cannot be placed exactly (addition)."""
-    squared: float = 0.0
-    """Squared error, every pixel alike: for what is far off, such as a shoulder in another place (addition)."""
-    feature_matching: float = 0.0
-    """L1 of D's feature maps (addition)."""
-    mouth_adversarial: float = 0.0
-    """Adversarial loss on the mouth crop by a discriminator of its own (addition)."""
-    temporal: float = 0.0
-    """L1 of frame differences (addition); needs train.frames_per_clip of 2 or more."""
-    rate: float = 0.0
-    """Weight of style bits per frame (addition)."""
-    face_weight: float = 1.0
-    """Pixel weight within the face in pyramid and Laplacian terms; the background has 1."""
-    mouth_weight: float = 1.0
-    """Pixel weight within the mouth's box."""
-    eye_weight: float = 0.0
-    """Pixel weight within the box of the eyes, so that blinks are drawn; 0: as `face_weight`."""
-    sync_mouth_weight: float = 1.0
-    """Weight of the 20 lip points in eq. 10; 1 is the paper."""
-    sync_gated: bool = True
-    """Weigh eq. 10 by how sure the landmark network is that a generated frame shows a face: points found in fog pull
-    the picture apart. False is the paper."""
-    sync_jaw_weight: float = 1.0
-    """Weight of the 17 jaw points in eq. 10; 1 is the paper."""
-    perceptual_backend: Literal["vgg16", "landmarks", "random_vgg16"] = "landmarks"
-    """Feature network of eq. 8: VGG-16's last convolution (the paper; needs vgg16_weights), the maps of our landmark
-    network, or VGG-16 with seeded random weights."""
-    vgg16_weights: str = ""
-    """Path of torchvision's VGG-16 weights."""
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if isinstance(value, float):
-                _require(value >= 0, f"loss.{name}", f"must be 0 or more, not {value}")
-        _require(self.r1_interval >= 1, "loss.r1_interval", "must be 1 or more")
-        _require(
-            self.perceptual_backend != "vgg16" or bool(self.vgg16_weights) or self.perceptual == 0,
-            "loss.vgg16_weights",
-            "the vgg16 backend needs a file: `talkface weights` fetches it, or choose "
-            "--loss.perceptual_backend landmarks",
-        )
+            require(getattr(self, name) >= 1, f"model.{name}", f"must be 1 or more, not {getattr(self, name)}")
+        require(self.minibatch_group >= 1, "model.minibatch_group", "must be 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,9 +122,9 @@ class TrainSection:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "frames_per_clip", "accumulate"):
-            _require(getattr(self, name) >= 1, f"train.{name}", f"must be 1 or more, not {getattr(self, name)}")
-        _require(self.batch_size % self.accumulate == 0, "train.accumulate", "must divide train.batch_size")
-        _require(self.minutes >= 0, "train.minutes", "must be 0 or more")
+            require(getattr(self, name) >= 1, f"train.{name}", f"must be 1 or more, not {getattr(self, name)}")
+        require(self.batch_size % self.accumulate == 0, "train.accumulate", "must divide train.batch_size")
+        require(self.minutes >= 0, "train.minutes", "must be 0 or more")
         for name in (
             "lr",
             "lr_generator",
@@ -203,20 +134,20 @@ class TrainSection:
             "weight_decay",
             "clip_gradient",
         ):
-            _require(getattr(self, name) >= 0, f"train.{name}", "must be 0 or more")
-        _require(self.lr > 0, "train.lr", "must be above 0")
+            require(getattr(self, name) >= 0, f"train.{name}", "must be 0 or more")
+        require(self.lr > 0, "train.lr", "must be above 0")
         for name in ("beta1", "beta2", "ema_decay"):
-            _require(0 <= getattr(self, name) < 1, f"train.{name}", "must be at least 0 and below 1")
+            require(0 <= getattr(self, name) < 1, f"train.{name}", "must be at least 0 and below 1")
         shares = ("decay_from", "gan_from", "gan_ramp", "sync_from", "contrastive_from", "straight_through_from")
         for name in (*shares, "quarter_until", "small_until"):
-            _require(0 <= getattr(self, name) <= 1, f"train.{name}", "is a share of the run, 0 to 1")
-        _require(0 < self.window_share <= 1, "train.window_share", "is a share of the steps, above 0")
-        _require(
+            require(0 <= getattr(self, name) <= 1, f"train.{name}", "is a share of the run, 0 to 1")
+        require(0 < self.window_share <= 1, "train.window_share", "is a share of the steps, above 0")
+        require(
             self.window_px == 0 or (self.window_px >= 32 and self.window_px & (self.window_px - 1) == 0),
             "train.window_px",
             f"must be 0 or a power of two from 32 on, not {self.window_px}",
         )
-        _require(
+        require(
             not (self.freeze_generator and self.freeze_encoders), "train.freeze_generator", "nothing is left to train"
         )
 
@@ -246,10 +177,10 @@ class StyleSection:
     """Subtract the style's mean over the frames seen, so that identity cannot hide in it."""
 
     def __post_init__(self) -> None:
-        _require(1 <= self.step_64ths <= 512, "style.step_64ths", f"must be 1 to 512, not {self.step_64ths}")
-        _require(self.context_frames >= 0, "style.context_frames", "must be 0 or more")
+        require(1 <= self.step_64ths <= 512, "style.step_64ths", f"must be 1 to 512, not {self.step_64ths}")
+        require(self.context_frames >= 0, "style.context_frames", "must be 0 or more")
         for name in ("drop", "drop_lips", "drop_audio", "cross"):
-            _require(0 <= getattr(self, name) <= 1, f"style.{name}", "is a share, 0 to 1")
+            require(0 <= getattr(self, name) <= 1, f"style.{name}", "is a share, 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -268,11 +199,11 @@ class AudioSection:
     """Share of voices with noise added at 10 to 30 dB."""
 
     def __post_init__(self) -> None:
-        _require(self.voices >= 0, "audio.voices", "must be 0 or more")
-        _require(all(6000 <= b <= 128_000 for b in self.opus_bps), "audio.opus_bps", "must be 6000 to 128000 each")
+        require(self.voices >= 0, "audio.voices", "must be 0 or more")
+        require(all(6000 <= b <= 128_000 for b in self.opus_bps), "audio.opus_bps", "must be 6000 to 128000 each")
         for name in ("own_voice", "noise_share"):
-            _require(0 <= getattr(self, name) <= 1, f"audio.{name}", "is a share, 0 to 1")
-        _require(self.gain_db >= 0, "audio.gain_db", "must be 0 or more")
+            require(0 <= getattr(self, name) <= 1, f"audio.{name}", "is a share, 0 to 1")
+        require(self.gain_db >= 0, "audio.gain_db", "must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -295,10 +226,10 @@ class DataSection:
     """Batches made ahead by a thread; 0: none."""
 
     def __post_init__(self) -> None:
-        _require(self.cache_gb >= 0, "data.cache_gb", "must be 0 or more")
-        _require(self.max_clips >= 0, "data.max_clips", "must be 0 or more")
-        _require(sum(self.person_shares().values()) <= 1, "data.shares", "add up to more than 1")
-        _require(self.prefetch >= 0, "data.prefetch", "must be 0 or more")
+        require(self.cache_gb >= 0, "data.cache_gb", "must be 0 or more")
+        require(self.max_clips >= 0, "data.max_clips", "must be 0 or more")
+        require(sum(self.person_shares().values()) <= 1, "data.shares", "add up to more than 1")
+        require(self.prefetch >= 0, "data.prefetch", "must be 0 or more")
 
     def person_shares(self) -> dict[str, float]:
         """`shares` by person.
@@ -313,7 +244,7 @@ class DataSection:
                 found[person] = float(share)
             except ValueError:
                 found[person] = -1.0
-            _require(bool(person) and 0 <= found[person] <= 1, "data.shares", f"{text!r} is not PERSON:SHARE, 0 to 1")
+            require(bool(person) and 0 <= found[person] <= 1, "data.shares", f"{text!r} is not PERSON:SHARE, 0 to 1")
         return found
 
 
@@ -342,8 +273,8 @@ class RunSection:
 
     def __post_init__(self) -> None:
         for name in ("log_every", "sample_every", "validate_every", "checkpoint_every", "keep_checkpoints"):
-            _require(getattr(self, name) >= 1, f"run.{name}", f"must be 1 or more, not {getattr(self, name)}")
-        _require(self.checkpoint_minutes > 0, "run.checkpoint_minutes", "must be above 0")
+            require(getattr(self, name) >= 1, f"run.{name}", f"must be 1 or more, not {getattr(self, name)}")
+        require(self.checkpoint_minutes > 0, "run.checkpoint_minutes", "must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -368,17 +299,17 @@ class TrainConfig:
     """Logs, samples, checkpoints."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.loss.temporal == 0 or self.train.frames_per_clip >= 2,
             "loss.temporal",
             "needs --train.frames_per_clip 2 or more",
         )
-        _require(
+        require(
             self.train.window_px < self.model.resolution_px,
             "train.window_px",
             f"must be smaller than model.resolution_px, {self.model.resolution_px}",
         )
-        _require(
+        require(
             self.loss.feature_matching == 0 or self.loss.adversarial > 0,
             "loss.feature_matching",
             "needs a discriminator: --loss.adversarial above 0",

@@ -15,7 +15,6 @@ from torch import Tensor
 from talkface_core.face.generator import Window
 from talkface_core.style.input import crop_mouth
 from talkface_core.tracking.landmarks import EYES, JAW, MOUTH
-from training.config import LossConfig
 from training.data.sampler import HYBRID_CONTEXT, Batch
 from training.discriminator import Discriminator
 from training.loss.additions import (
@@ -28,14 +27,15 @@ from training.loss.additions import (
     style_rate,
     temporal_loss,
 )
+from training.loss.config import LossConfig
 from training.loss.feature_networks import FeatureNetworks
 from training.loss.hybrid_frames import hybrid_frames
+from training.loss.judged import identity_loss
 from training.loss.paper import (
     adversarial_loss,
     contrastive_loss,
     discriminator_loss,
     landmark_sync_loss,
-    perceptual_loss,
     r1_penalty,
     weighted_sum,
 )
@@ -100,7 +100,7 @@ def generator_terms(
         resolution_px=phase.resolution_px,
         window=phase.window,
     )
-    b, t = drawn.frames.shape[:2]
+    t = drawn.frames.shape[1]
     own = 1 - batch.cross  # [B] clips whose true frames may be compared
     real = true_frames(batch, t, phase)
     fake = drawn.frames
@@ -122,14 +122,11 @@ def generator_terms(
         terms["loss/squared"] = (squared_error(flat_real, flat_fake) * own_frames).mean()
     if loss.temporal > 0:
         terms["loss/temporal"] = (temporal_loss(real, fake) * own).mean()
-    if features.perceptual is not None and whole:
-        # Where the sound is another clip's, the generated frame stands for the true one: no difference, no gradient.
-        target = torch.where(own_frames.bool().view(-1, 1, 1, 1), flat_real, flat_fake.detach())
-        with torch.no_grad():
-            real_maps = features.perceptual(target)
-        fake_maps = features.perceptual(flat_fake)
-        clips = [(r.unflatten(0, (b, t)), f.unflatten(0, (b, t))) for r, f in zip(real_maps, fake_maps, strict=True)]
-        terms["loss/perceptual"] = perceptual_loss([r for r, _ in clips], [f for _, f in clips]) / t
+    if features.perceptual is not None and (whole or features.perceptual.on_windows):
+        distance = features.perceptual(flat_real, flat_fake, fractions)
+        terms["loss/perceptual"] = (distance * own_frames).mean()
+    if features.recogniser is not None and whole:
+        terms["loss/identity"] = identity_loss(features.recogniser, flat_real, flat_fake, fractions).mean()
     wants_landmarks = (loss.sync > 0 and phase.sync) or (loss.contrastive > 0 and phase.contrastive)
     if features.landmarks is not None and wants_landmarks and whole:
         terms |= _landmark_terms(networks, features, batch, phase, drawn, flat_real)
@@ -271,6 +268,7 @@ def generator_weights(loss: LossConfig, gan_weight: float) -> dict[str, float]:
         "squared",
         "temporal",
         "perceptual",
+        "identity",
         "sync",
         "contrastive",
         "rate",

@@ -14,7 +14,7 @@ import torch
 from talkface_core.tracking.landmarks import LandmarkNet
 from training.config import TrainConfig
 from training.data.clip_format import Clip, ClipRecord, write_clip, write_manifest
-from training.loss.feature_networks import FeatureNetworks, LandmarkFeatures
+from training.loss.feature_networks import FeatureNetworks, LandmarkFeatures, SquaredDistance
 from training.recipes import debug_cpu
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -137,4 +137,4 @@ def features() -> FeatureNetworks:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = LandmarkNet().eval().requires_grad_(False)
-    return FeatureNetworks(network, LandmarkFeatures(network), RandomLipExpert())
+    return FeatureNetworks(network, SquaredDistance(LandmarkFeatures(network)), RandomLipExpert())

@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from talkface_core.face.generator import Window
+from talkface_core.judges.efficientnet import load_efficientnet
+from talkface_core.judges.face_recognition import load_face_recogniser
 from training.config import TrainConfig
 from training.data.clip_store import open_folder
 from training.data.sampler import Batch, Sampler
 from training.loss.feature_networks import FeatureNetworks
+from training.loss.judged import EfficientNetDistance
 from training.networks import TrainNetworks
 from training.step import (
     Phase,
@@ -135,6 +138,28 @@ def test_windows_are_judged_by_d_and_whole_faces_by_the_rest(
     )
     assert set(discriminator_terms(networks, batch, part, drawn.frames)) == {"loss/D", "reg/r1_D"}
     assert set(discriminator_terms(networks, batch, whole, whole_drawn.frames)) == {"loss/D_mouth", "reg/r1_D_mouth"}
+
+
+def test_trained_judges_see_windows_or_whole_faces(
+    networks: TrainNetworks, features: FeatureNetworks, batch: Batch
+) -> None:
+    """EfficientNet compares parts too, the recogniser whole faces alone; a foreign sound leaves the person as it is."""
+    judged = dataclasses.replace(
+        features, perceptual=EfficientNetDistance(load_efficientnet(), (1, 2)), recogniser=load_face_recogniser()
+    )
+    loss = dataclasses.replace(networks.config.loss, identity=0.5)
+    own, _ = generator_terms(networks, judged, batch, PHASE, RATE_SCALE)
+    assert float(own["loss/identity"].detach()) > 0
+    assert generator_weights(loss, 1.0)["loss/identity"] == 0.5
+    cross, _ = generator_terms(networks, judged, with_values(batch, cross=1.0), PHASE, RATE_SCALE)
+    assert float(cross["loss/identity"].detach()) == pytest.approx(float(own["loss/identity"].detach()))
+    assert float(cross["loss/perceptual"].detach()) == 0
+    part = dataclasses.replace(PHASE, window=Window(coarse_px=8, top=1, left=2, size=4))
+    of_part, _ = generator_terms(networks, judged, batch, part, RATE_SCALE)
+    assert float(of_part["loss/perceptual"].detach()) > 0
+    assert "loss/identity" not in of_part
+    own["loss/identity"].backward()
+    assert all(p.grad is not None for p in networks.faces.audio_encoder.parameters())
 
 
 def test_gradients_reach_what_they_should(networks: TrainNetworks, features: FeatureNetworks, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""Frozen networks that losses look through: perceptual (eq. 8), landmarks (eq. 10), the lip expert (eq. 11)."""
+"""Frozen networks that losses look through: perceptual (eq. 8), landmarks (eq. 10), lip expert (eq. 11), recogniser."""
 
 from __future__ import annotations
 
@@ -11,12 +11,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from talkface_core.judges.efficientnet import load_efficientnet
+from talkface_core.judges.face_recognition import FaceRecogniser, load_face_recogniser
 from talkface_core.tracking.landmarks import CROP_PX, LandmarkNet, load_landmark_net
-from training.config import LossConfig
+from training.loss.config import LossConfig
+from training.loss.judged import EfficientNetDistance, FaceMapDistance
+from training.loss.paper import perceptual_loss
 from training.loss.perceptual import Vgg16Features
 
 PerceptualFeatures = Callable[[Tensor], list[Tensor]]
 """[N, 3, R, R] in [-1, 1] to feature maps [N, C, H, W]."""
+
+
+class PerceptualDistance(Protocol):
+    """How differently two pictures look to a frozen network; differentiable in the drawn one."""
+
+    on_windows: bool
+    """Whether a part of the picture without a face can be compared."""
+
+    def __call__(self, real: Tensor, fake: Tensor, points: Tensor) -> Tensor:
+        """Pictures [N, 3, r, r] in [-1, 1] and the true points [N, 68, 2] in fractions of the side to [N].
+
+        With windows the points are those of the whole picture.
+        """
+        ...
+
+
+class SquaredDistance:
+    """Equation 8: mean square error of feature maps, summed over the maps."""
+
+    on_windows = False
+
+    def __init__(self, features: PerceptualFeatures) -> None:
+        self._features = features
+
+    def __call__(self, real: Tensor, fake: Tensor, points: Tensor) -> Tensor:
+        """Pictures [N, 3, r, r] to [N]; the points are not needed."""
+        with torch.no_grad():
+            target = self._features(real)
+        return perceptual_loss(target, self._features(fake))
 
 
 class LipExpert(Protocol):
@@ -32,8 +65,9 @@ class FeatureNetworks:
     """What this run's losses need; None where the weight is 0."""
 
     landmarks: LandmarkNet | None = None
-    perceptual: PerceptualFeatures | None = None
+    perceptual: PerceptualDistance | None = None
     lip_expert: LipExpert | None = None
+    recogniser: FaceRecogniser | None = None
 
     def points(self, frames: Tensor) -> Tensor:
         """[N, 3, r, r] in [-1, 1] to [N, 68, 2] in fractions of the frame's side, differentiable."""
@@ -77,12 +111,34 @@ def load_feature_networks(
     """
     uses_landmarks = loss.sync > 0 or (loss.perceptual > 0 and loss.perceptual_backend == "landmarks")
     landmarks = load_landmark_net().to(device) if uses_landmarks or loss.contrastive > 0 else None
-    perceptual: PerceptualFeatures | None = None
-    if loss.perceptual > 0:
-        if loss.perceptual_backend == "landmarks":
+    recogniser = load_face_recogniser().to(device) if uses_recogniser(loss) else None
+    perceptual = _perceptual_distance(loss, device, landmarks, recogniser) if loss.perceptual > 0 else None
+    return FeatureNetworks(
+        landmarks,
+        perceptual,
+        lip_expert if loss.contrastive > 0 else None,
+        recogniser if loss.identity > 0 else None,
+    )
+
+
+def uses_recogniser(loss: LossConfig) -> bool:
+    """Whether a term looks through the face recogniser."""
+    return loss.identity > 0 or (loss.perceptual > 0 and loss.perceptual_backend == "face_recognition")
+
+
+def _perceptual_distance(
+    loss: LossConfig, device: torch.device, landmarks: LandmarkNet | None, recogniser: FaceRecogniser | None
+) -> PerceptualDistance:
+    match loss.perceptual_backend:
+        case "efficientnet_lite0":
+            return EfficientNetDistance(load_efficientnet().to(device), loss.perceptual_stages)
+        case "face_recognition":
+            assert recogniser is not None
+            return FaceMapDistance(recogniser, loss.perceptual_stages)
+        case "landmarks":
             assert landmarks is not None
-            perceptual = LandmarkFeatures(landmarks)
-        else:
-            uses_file = loss.perceptual_backend == "vgg16"
-            perceptual = Vgg16Features(Path(loss.vgg16_weights) if uses_file else None).to(device)
-    return FeatureNetworks(landmarks, perceptual, lip_expert if loss.contrastive > 0 else None)
+            return SquaredDistance(LandmarkFeatures(landmarks))
+        case "vgg16":
+            return SquaredDistance(Vgg16Features(Path(loss.vgg16_weights)).to(device))
+        case "random_vgg16":
+            return SquaredDistance(Vgg16Features(None).to(device))

@@ -16,17 +16,17 @@ from torch import Tensor
 
 
 def perceptual_loss(real_features: Sequence[Tensor], fake_features: Sequence[Tensor]) -> Tensor:
-    """L_perc = Σ_t ‖v_t - v̂_t‖² on feature maps (eq. 8).
+    """‖v_t - v̂_t‖² of single frames on feature maps (eq. 8, L_perc = Σ_t); the caller sums or averages.
 
     The equation prints a norm, the text calls it mean square error; we follow the text, so that the size of a
     feature map does not weigh it. One map (VGG-16's last convolution) is the paper; more maps are summed.
 
     Args:
-        real_features: maps of the true frames, each [B, T, C, H, W].
+        real_features: maps of the true frames, each [N, C, H, W].
         fake_features: maps of the generated frames, same shapes.
 
     Returns:
-        Scalar; 0 when the frames agree.
+        [N]; 0 where the frames agree.
 
     Raises:
         ValueError: different numbers of maps, or none.
@@ -35,11 +35,8 @@ def perceptual_loss(real_features: Sequence[Tensor], fake_features: Sequence[Ten
         raise ValueError(
             f"perceptual_loss: needs as many real as generated maps, got {len(real_features)} and {len(fake_features)}"
         )
-    total = fake_features[0].new_zeros(())
-    for real, fake in zip(real_features, fake_features, strict=True):
-        per_frame = (real - fake).square().mean(dim=(2, 3, 4))  # [B, T]
-        total = total + per_frame.sum(dim=1).mean()
-    return total
+    terms = [(r - f).square().mean(dim=(1, 2, 3)) for r, f in zip(real_features, fake_features, strict=True)]
+    return torch.stack(terms).sum(dim=0)
 
 
 def adversarial_loss(fake_logits: Tensor) -> Tensor:
