@@ -30,6 +30,7 @@ from talkface.edit.face_edit import (
     joined,
     pairs_of,
 )
+from talkface.edit.find import without_struck
 from talkface.edit.inversion import InversionConfig
 from talkface.errors import UserError
 from talkface_core.face.generator import GeneratorConfig
@@ -227,10 +228,10 @@ def test_what_cannot_be_done_is_named(tmp_path: Path) -> None:
 def test_pairs_can_be_left_out_by_number() -> None:
     pairs = {Semantic.MOUTH: [object(), object(), object()]}
     first, _, third = pairs[Semantic.MOUTH]
-    assert edit_command._without(pairs, ["mouth:2"]) == {Semantic.MOUTH: [first, third]}  # type: ignore[arg-type]
+    assert without_struck(pairs, ("mouth:2",)) == {Semantic.MOUTH: [first, third]}  # type: ignore[arg-type]
     for entry in ("mouth:4", "mouth:0", "eyes:1", "mouth", "mouth:x"):
         with pytest.raises(UserError, match="names no pair"):
-            edit_command._without(pairs, [entry])  # type: ignore[arg-type]
+            without_struck(pairs, (entry,))  # type: ignore[arg-type]
 
 
 @pytest.mark.shared
