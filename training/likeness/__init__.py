@@ -1,0 +1,1 @@
+"""From a general model to one person: pivotal tuning on a picture or a few seconds of video."""
