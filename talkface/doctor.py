@@ -104,7 +104,7 @@ def check_aiortc() -> Check:
     number = _installed("aiortc")
     if number is None:
         return Check("webrtc", State.MISSING, "no aiortc", "pip install talkface")
-    from talkface.rtc.adapter import missing_features
+    from talkface.rtc.adapter.names import missing_features
 
     missing = missing_features()
     if missing:

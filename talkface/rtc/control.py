@@ -24,7 +24,7 @@ from protocol.messages import (
     Message,
     encode_message,
 )
-from talkface.rtc import adapter
+from talkface.rtc.adapter.control_guard import guard_control
 from talkface.rtc.errors import LinkError
 from talkface.rtc.wire_meter import ControlPhase, LinkTap
 
@@ -70,7 +70,7 @@ class ControlChannel:
         channel.on("bufferedamountlow", self._room.set)
         channel.on("close", self._closed)
         if is_guarded:
-            adapter.guard_control(connection.sctp, self._drop)
+            guard_control(connection.sctp, self._drop)
         self._channel = channel
 
     @property

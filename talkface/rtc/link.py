@@ -35,8 +35,13 @@ from protocol.audio_payload import parse_audio_payload
 from protocol.control import ControlCounters, ReceivedMessage
 from protocol.interfaces import Clock, PacketCost, ReceivedPacket, ReceptionReport
 from protocol.messages import Hello, Message
-from talkface.rtc import adapter, stock
-from talkface.rtc.adapter import Feature, RawRtp, SocketContext
+from talkface.rtc import stock
+from talkface.rtc.adapter import names
+from talkface.rtc.adapter.names import Feature
+from talkface.rtc.adapter.router import RawRtp, replace_receiver
+from talkface.rtc.adapter.socket_context import SocketContext
+from talkface.rtc.adapter.sockets import prepare_sockets
+from talkface.rtc.adapter.srtp import choose_srtp_profiles, srtp_tag_bytes
 from talkface.rtc.control import ControlChannel
 from talkface.rtc.errors import LinkError as LinkError
 from talkface.rtc.gate import DatagramGate
@@ -67,7 +72,7 @@ class RtcLink:
         self._options, self._clock, self._meter = options, clock, meter
         self._tap = meter.open_link()
         self._gate = DatagramGate(clock)
-        self._missing = adapter.missing_features()
+        self._missing = names.missing_features()
         self._state = LinkState.NEW
         self._changed = asyncio.Event()
         self._failure = ""
@@ -245,13 +250,13 @@ class RtcLink:
         transceiver.setCodecPreferences([c for c in capabilities.codecs if c.mimeType.lower() == "audio/opus"])
         if Feature.SOCKETS not in self._missing:
             context = SocketContext(self._tap, self._gate, self._heard, self._options.bind_addresses)
-            adapter.prepare_sockets(transceiver, context)
+            prepare_sockets(transceiver, context)
         if Feature.SRTP_PROFILES not in self._missing:
-            adapter.choose_srtp_profiles(transceiver, self._options.srtp_tag_bits)
+            choose_srtp_profiles(transceiver, self._options.srtp_tag_bits)
         if Feature.RTCP not in self._missing:
             self._reports.attach(transceiver)
         if Feature.RTP_ROUTER not in self._missing:
-            self._unregister = adapter.replace_receiver(transceiver, self._rtp_received, self._lost)
+            self._unregister = replace_receiver(transceiver, self._rtp_received, self._lost)
         else:
             self._pc.on("track", self._stock_track)
 
@@ -259,7 +264,7 @@ class RtcLink:
         self._control.create(self._pc, is_guarded=Feature.CONTROL_GUARD not in self._missing)
 
     def _stock_track(self, track: MediaStreamTrack) -> None:
-        self._tasks.append(asyncio.ensure_future(stock.relay_track(track, self._rtp_received)))
+        self._tasks.append(asyncio.ensure_future(stock.recode_track(track, self._rtp_received)))
 
     def _outgoing(self) -> str:
         sdp = self._pc.localDescription.sdp
@@ -290,7 +295,7 @@ class RtcLink:
     def _connection_changed(self) -> None:
         now = self._pc.connectionState
         if now == "connected" and self._state is LinkState.CONNECTING:
-            self._tap.srtp_tag_bytes = adapter.srtp_tag_bytes(self._transceiver)
+            self._tap.srtp_tag_bytes = srtp_tag_bytes(self._transceiver)
             self._tap.is_set_up = True
             self._meter.start()
             self._heard()

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from aiortc import RTCRtpTransceiver
 
 from protocol.interfaces import Clock, ReceptionReport
-from talkface.rtc import adapter
-from talkface.rtc.adapter import RtcpHooks
+from talkface.rtc.adapter.rtcp_hooks import RtcpHooks, hook_rtcp
 from talkface.rtc.rtcp import ReceptionStatistics, RtcpThinner, parse_rtcp
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ class ReportExchange:
 
     def attach(self, transceiver: RTCRtpTransceiver) -> None:
         """Stand between aiortc and the wire; call before the connection starts."""
-        adapter.hook_rtcp(transceiver, self._hooks)
+        hook_rtcp(transceiver, self._hooks)
 
     async def run(self) -> None:
         """Send what is due, from the connection's start to its end."""

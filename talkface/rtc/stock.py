@@ -16,7 +16,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from protocol.interfaces import ReceptionReport
 from protocol.rtp_time import RTP_CLOCK_HZ
-from talkface.rtc.adapter import RawRtp
+from talkface.rtc.adapter.router import RawRtp
 from talkface_core.sound.opus import OpusEncoder
 
 _PACKET_MS = 20
@@ -25,7 +25,7 @@ _BITRATE_BPS = 32_000
 _POLL_S = 5.0
 
 
-async def relay_track(track: MediaStreamTrack, deliver: Callable[[RawRtp], None]) -> None:
+async def recode_track(track: MediaStreamTrack, deliver: Callable[[RawRtp], None]) -> None:
     """Decode what aiortc receives and hand it over as 20 ms Opus packets with RTP numbers, until the track ends."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RTP_CLOCK_HZ, frame_size=48 * _PACKET_MS)
     number = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
 import re
@@ -10,25 +11,40 @@ from pathlib import Path
 import pytest
 from aioice import ice
 
-from talkface.rtc import adapter
-from talkface.rtc.adapter import Feature
+from talkface.rtc.adapter.names import REQUIRED, Feature, missing_features
+from talkface.rtc.adapter.sockets import install_sockets
 
 ROOT = Path(__file__).resolve().parents[3]
+ADAPTER = ROOT / "talkface" / "rtc" / "adapter"
 
 
 def test_the_pinned_versions_have_every_name() -> None:
-    assert adapter.missing_features.__wrapped__() == frozenset()
+    assert missing_features.__wrapped__() == frozenset()
 
 
 @pytest.mark.parametrize("feature", list(Feature))
+@pytest.mark.parametrize("owner", ["aioice.ice:Connection", "aioice.ice:Connection.gone", "aioice.gone:Connection"])
 def test_a_missing_name_switches_its_part_off_and_says_so(
-    feature: Feature, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    feature: Feature, owner: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owner = adapter._REQUIRED[feature][0][0]
-    monkeypatch.setitem(adapter._REQUIRED, feature, ((owner, "a_name_that_is_gone"),))
+    monkeypatch.setitem(REQUIRED, feature, ((owner, "a_name_that_is_gone"),))
     caplog.set_level(logging.WARNING)
-    assert adapter.missing_features.__wrapped__() == {feature}
-    assert "has no a_name_that_is_gone: stock " + feature.value in caplog.text
+    assert missing_features.__wrapped__() == {feature}
+    assert f"{owner} has no a_name_that_is_gone: stock {feature.value}" in caplog.text
+
+
+def test_every_private_name_that_is_used_is_required() -> None:
+    listed = {name for names in REQUIRED.values() for _, name in names}
+    used = {
+        node.attr
+        for path in ADAPTER.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and re.match("_(?!_)", node.attr)
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    }
+    assert len(used) > 10
+    assert used <= listed
 
 
 def test_no_other_file_touches_private_names_of_aiortc() -> None:
@@ -36,15 +52,16 @@ def test_no_other_file_touches_private_names_of_aiortc() -> None:
     private = re.compile(
         r"(transport|receiver|sender|dtls|_pc|sctp|connection|channel)\._(?!_)[a-z]\w+|from aio(ice|rtc)\.\w+ import _"
     )
-    for path in (ROOT / "talkface").glob("*.py"):
-        if path.name != "adapter.py":
+    assert any(private.search(path.read_text()) for path in ADAPTER.glob("*.py"))
+    for path in (ROOT / "talkface").rglob("*.py"):
+        if path.parent != ADAPTER:
             found = [line for line in path.read_text().splitlines() if private.search(line)]
-            assert not found, f"{path.name}: {found}"
+            assert not found, f"{path}: {found}"
 
 
 def test_other_users_of_aioice_see_stock_behaviour() -> None:
     async def run() -> None:
-        adapter._install_sockets()
+        install_sockets()
         one, two = ice.Connection(ice_controlling=True), ice.Connection(ice_controlling=False)
         for end in (one, two):
             await end.gather_candidates()

@@ -6,7 +6,7 @@ import asyncio
 
 from aiortc import rtcsctptransport
 
-from talkface.rtc.adapter import CONTROL_RTO_S, guard_control
+from talkface.rtc.adapter.control_guard import CONTROL_RTO_S, guard_control
 
 
 class _Wire:

@@ -32,7 +32,7 @@ from protocol.opus_padding import PlainOpus, add_padding
 from protocol.style_block import StyleBlock
 from receiver.session import ReceivingSession
 from receiver.session_stats import ReceivingStats
-from talkface.rtc import adapter
+from talkface.rtc.adapter import names
 from talkface.rtc.control import control_phase
 from talkface.rtc.link import LinkError, LinkState
 from talkface.rtc.sdp import first_candidate
@@ -462,7 +462,7 @@ def test_control_phase_follows_the_message_type() -> None:
 def test_stock_parts_take_over_when_a_private_name_is_missing(
     lab: LinkLab, speech_packets: list[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(adapter, "missing_features", lambda: frozenset(adapter.Feature))
+    monkeypatch.setattr(names, "missing_features", lambda: frozenset(names.Feature))
     caplog.set_level(logging.ERROR)
 
     async def run() -> list[ReceivedPacket]:
