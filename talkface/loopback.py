@@ -35,7 +35,7 @@ from talkface.report.build import build_report
 from talkface.report.report import Report
 from talkface.report.show import show_report, typed_command
 from talkface.rough_network.route import Address
-from talkface.side_record import SideRecord, read_record
+from talkface.side.record import SideRecord, read_record
 
 T = TypeVar("T")
 SILENCE_LIMIT_S = 90.0

@@ -186,7 +186,7 @@ class SideOptions:
     report: Annotated[Path | None, REPORT] = None
     """Where this side writes its own report; latency needs both sides and is left out there."""
     record: Path | None = None
-    """Where this side writes what it counted; `talkface.side_record` is its format."""
+    """Where this side writes what it counted; `talkface.side.record` is its format."""
     detour: tuple[str, int] | None = None
     """Control address of a `talkface.rough_network` process to lead the call through."""
     events: bool = False

@@ -1,10 +1,13 @@
-"""Ends of a call in one process, over real sockets: both directions at once, and far ends that do not behave."""
+"""Sides of a call in one process, over real sockets: both directions at once, and far ends that do not behave."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +17,7 @@ import msgpack
 import numpy as np
 import pytest
 
+from protocol.interfaces import EndCause, SessionEnd
 from protocol.messages import MESSAGE_MAGIC
 from protocol.signalling.client import SignallingClient
 from protocol.signalling.server import SignallingServer
@@ -35,7 +39,8 @@ from talkface.rtc.call import RtcCall
 from talkface.rtc.link import RtcLink
 from talkface.rtc.options import LinkOptions
 from talkface.rtc.wire_meter import WireMeter
-from talkface.side_record import SideRecord
+from talkface.side.record import SideRecord
+from talkface_core.face.model import TalkfaceModel
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -48,9 +53,12 @@ class SilentProgress:
     def __init__(self) -> None:
         self.states: list[str] = []
         self.notes: list[str] = []
+        self.on_waiting: Callable[[], None] = lambda: None
 
     def state(self, name: str, **details: Any) -> None:
         self.states.append(name)
+        if name == "waiting":
+            self.on_waiting()
 
     def tick(self, seconds: float, kbps: float) -> None:
         pass
@@ -71,8 +79,8 @@ def options(port: int, role: Role, tmp_path: Path, *, wait_s: float = 40.0, **so
     )
 
 
-def run_side(end: SideOptions, progress: SilentProgress | None = None) -> Awaitable[SideRecord]:
-    return CallSide(end, progress or SilentProgress()).run()
+def run_side(side: SideOptions, progress: SilentProgress | None = None) -> Awaitable[SideRecord]:
+    return CallSide(side, progress or SilentProgress()).run()
 
 
 async def with_server(work: Callable[[int], Awaitable[Any]]) -> Any:
@@ -120,15 +128,18 @@ def test_both_directions_at_once(tmp_path: Path) -> None:
 
     records = asyncio.run(with_server(run))
     for record in records:
-        assert record.receiving["audio"]["packets_received"] >= 40
-        assert record.receiving["video"]["frames_expected"] >= 40
-        assert record.receiving["video"]["frames_shown"] >= 1  # how many, a busy machine decides
-        assert record.sending["packets_sent"] >= 40
-        assert record.notes == []
-    # One end hung up after three seconds; the other did not go on speaking to nobody.
-    assert records[1].sending["duration_s"] < 15
-    assert records[0].wire["up"]["components"]["style"]["bytes"] > 0
-    assert records[1].wire["up"]["components"]["style"]["bytes"] == 0
+        assert record.receiving is not None
+        assert record.sending is not None
+        assert record.receiving.audio.packets_received >= 40
+        assert record.receiving.video.frames_expected >= 40
+        assert record.receiving.video.frames_shown >= 1  # how many, a busy machine decides
+        assert record.sending.packets_sent >= 40
+        assert record.notes == ()
+    # One side hung up after three seconds; the other did not go on speaking to nobody.
+    assert records[1].sending is not None
+    assert records[1].sending.duration_s < 15
+    assert records[0].wire.up.components["style"].bytes > 0
+    assert records[1].wire.up.components["style"].bytes == 0
 
 
 @pytest.mark.network
@@ -161,8 +172,58 @@ def test_far_end_that_speaks_garbage_and_vanishes(tmp_path: Path) -> None:
         return await end
 
     record = asyncio.run(with_server(run))
-    assert record.receiving["control"]["malformed"] >= 40
-    assert record.receiving["video"]["frames_shown"] == 0
+    assert record.receiving is not None
+    assert record.receiving.control.malformed >= 40
+    assert record.receiving.video.frames_shown == 0
+
+
+class BrokenDecoder:
+    """A bug that shows in the middle of a call."""
+
+    def reset(self) -> None: ...
+
+    def decode(self, payload: bytes, *, is_contiguous: bool) -> np.ndarray | None:
+        raise ZeroDivisionError("a bug in the style decoder")
+
+
+@pytest.mark.network
+def test_crash_of_the_receiving_side_is_an_error_and_not_the_far_ends_doing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who crashed says so and why; the far end hears that the call is over, and nothing of our insides."""
+    monkeypatch.setattr(TalkfaceModel, "payload_decoder", lambda self: BrokenDecoder())
+
+    async def run(port: int) -> tuple[SideRecord | BaseException, SideRecord | BaseException, SessionEnd]:
+        speaking = CallSide(options(port, Role.SEND, tmp_path, duration_s=30.0), SilentProgress())
+        watching = CallSide(options(port, Role.CALL, tmp_path, duration_s=30.0), SilentProgress())
+        spoke, watched = await asyncio.gather(speaking.run(), watching.run(), return_exceptions=True)
+        assert speaking._sending is not None
+        return spoke, watched, await speaking._sending.wait_ended()
+
+    spoke, watched, end = asyncio.run(with_server(run))
+    assert isinstance(watched, UserError)
+    assert "ZeroDivisionError: a bug in the style decoder" in str(watched)
+    assert isinstance(spoke, SideRecord)
+    assert end == SessionEnd(EndCause.PEER_LEFT, "an error")
+
+
+@pytest.mark.parametrize("cause", ["certificate", "interrupt"])
+def test_what_ends_the_preparation_ends_receiving_too(tmp_path: Path, cause: str) -> None:
+    """Receiving is ready by then: its file is finished (here: removed, as nothing was written) and its threads end."""
+    output, no_certificate = tmp_path / "call.mp4", tmp_path / "ca.pem"
+    no_certificate.write_text("no certificate")
+    side = options(9, Role.RECEIVE, tmp_path)
+    if cause == "certificate":
+        side = replace(side, meeting=replace(side.meeting, ca_file=no_certificate))
+    progress = SilentProgress()
+    if cause == "interrupt":
+        progress.on_waiting = lambda: os.kill(os.getpid(), signal.SIGINT)
+    message = "not a certificate in PEM" if cause == "certificate" else "stopped before the far end was reached"
+    with pytest.raises(UserError, match=message):
+        asyncio.run(run_side(replace(side, sink=SinkOptions(output=output)), progress))
+    assert "waiting" in progress.states
+    assert not output.exists()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("talkface-")]
 
 
 @pytest.mark.network
@@ -241,7 +302,7 @@ def test_missing_camera_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             return open_device(name, kind)
         return av.open(str(SPEECH))
 
-    monkeypatch.setattr("talkface.call_parts.open_device", microphone_only)
+    monkeypatch.setattr("talkface.side.parts.open_device", microphone_only)
     source = {"input": None, "microphone": "default", "camera": "/dev/video_none"}
     with pytest.raises(UserError, match="camera '/dev/video_none' cannot be opened"):
         asyncio.run(run_side(options(9, Role.SEND, tmp_path, **source)))
@@ -260,14 +321,6 @@ def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
 def test_output_where_a_folder_is(tmp_path: Path) -> None:
     folder = tmp_path / "taken.mp4"
     folder.mkdir()
-    end = options(9, Role.RECEIVE, tmp_path)
-    end = SideOptions(
-        role=end.role,
-        model=end.model,
-        meeting=end.meeting,
-        source=None,
-        sink=SinkOptions(output=folder),
-        cache_folder=end.cache_folder,
-    )
+    side = replace(options(9, Role.RECEIVE, tmp_path), sink=SinkOptions(output=folder))
     with pytest.raises(UserError, match=r"taken\.mp4 cannot be written"):
-        asyncio.run(run_side(end))
+        asyncio.run(run_side(side))

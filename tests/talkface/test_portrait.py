@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from receiver.identity_store import identity_for_model
-from talkface.call_parts import load_identity
 from talkface.errors import UserError
 from talkface.portrait import find_portrait, is_picture, portrait_identity, read_picture
+from talkface.side.parts import load_identity
 from talkface_core.face.image_encoder import ImageEncoder
 from talkface_core.face.model import TINY_CONFIG, TalkfaceModel, load_face_model
 from talkface_core.face.networks import seeded_networks

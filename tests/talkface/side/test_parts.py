@@ -11,7 +11,11 @@ from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
 from receiver.identity_store import identity_for_model
 from sender.sources.style import NoStyle, ReferenceStyle
-from talkface.call_parts import (
+from talkface.clock import MonotonicClock, SkewedClock
+from talkface.demo import SPEECH, demo_call
+from talkface.errors import UserError
+from talkface.options import DemoOptions, SourceOptions, StyleChoice
+from talkface.side.parts import (
     default_identity_file,
     identity_cache_folder,
     load_identity,
@@ -20,10 +24,6 @@ from talkface.call_parts import (
     own_style_track,
     tiny_style_track,
 )
-from talkface.clock import MonotonicClock, SkewedClock
-from talkface.demo import SPEECH, demo_call
-from talkface.errors import UserError
-from talkface.options import DemoOptions, SourceOptions, StyleChoice
 from talkface_core.face.model import TalkfaceModel
 
 

@@ -1,4 +1,4 @@
-"""Once a second during a call: memory, rate and delay of this end, for curves and for the progress line."""
+"""Once a second during a call: memory, rate and delay of this side, for curves and for the progress line."""
 
 from __future__ import annotations
 

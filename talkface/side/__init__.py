@@ -1,0 +1,1 @@
+"""What one side of a call is made of, and what it writes down."""
