@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 from protocol.errors import ProtocolError
@@ -21,6 +21,7 @@ from receiver.errors import ReceiverError
 from sender.errors import PeerSilentError, SenderError
 from sender.outgoing import Outgoing, SendingOptions
 from sender.session import SendingSession
+from sender.session_stats import SendingStats
 from talkface.clock import MonotonicClock, SkewedClock
 from talkface.errors import UserError
 from talkface.options import SideOptions, SourceOptions
@@ -233,16 +234,13 @@ class CallSide:
         ending, observer = self._ending, self._observer
         self._progress.state("finishing")
         observer.meter.stop()
-        if call.link is not None and not ending.is_by_far_end:
-            await call.link.say_bye(ending.reason)
-        sent = self._sending.stats() if self._sending is not None else None
-        try:
-            if self._sending is not None:
-                self._note_sending(self._sending)
-                await self._sending.stop()
-        finally:
-            if prepared.receiving is not None:
-                await prepared.receiving.stop()
+        sent = self._note_sending(self._sending) if self._sending is not None else None
+        async with AsyncExitStack() as stack:  # what fails here does not keep the rest from being finished
+            for session in (prepared.receiving, self._sending):
+                if session is not None:
+                    stack.push_async_callback(session.stop)
+            if call.link is not None and not ending.is_by_far_end:
+                await call.link.say_bye(ending.reason)
         if observer.start_us and ending.error is None and not ending.is_by_far_end:
             await asyncio.wait({call_task}, timeout=PARTING_S)
         call_task.cancel()
@@ -252,9 +250,11 @@ class CallSide:
         style = prepared.outgoing.style.name if prepared.outgoing is not None else ""
         return observer.record(sent, prepared.receiving, style=style, reconnects=call.reconnects)
 
-    def _note_sending(self, session: SendingSession) -> None:
+    def _note_sending(self, session: SendingSession) -> SendingStats:
+        """What did not fit or failed, for the user; and what was counted until now."""
+        stats = session.stats()
         for note in session.notes:
             self._observer.note(note)
-        pictures = session.stats().pictures
-        if pictures is not None and pictures.failure is not None:
-            self._observer.note(f"live style: {pictures.failure}; the far end's face moved by the sound alone")
+        if stats.pictures is not None and stats.pictures.failure is not None:
+            self._observer.note(f"live style: {stats.pictures.failure}; the far end's face moved by the sound alone")
+        return stats
