@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class TypedJsonError(ValueError):
-    """The data is not of the asked-for type; the message names the field. Raised by `from_json`."""
+    """The data is not of the asked-for type; the message names the field. Raised by `from_json`, a mistake of ours."""
 
 
 def to_json(value: Any) -> Any:
@@ -48,7 +48,7 @@ def from_json(kind: type[T], data: Any, where: str) -> T:
         where: what the data is, for the message of an error.
 
     Raises:
-        TypedJsonError: names or types are not those of `kind`.
+        TypedJsonError: names or types are not those of `kind`. What a dataclass checks itself, it raises itself.
     """
     value: T = _read(kind, data, where)
     return value
@@ -59,6 +59,8 @@ def _read(kind: Any, data: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         (only,) = (part for part in parts if part is not type(None))
         return None if data is None else _read(only, data, where)
+    if data is None:
+        raise TypedJsonError(f"{where} must not be null")
     if origin is tuple:
         return _read_tuple(parts, data, where)
     if origin is dict:
@@ -84,7 +86,7 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
     kinds = _field_kinds(kind)
     for problem, names in (("unknown", data.keys() - kinds.keys()), ("missing", kinds.keys() - data.keys())):
         if names:
-            raise TypedJsonError(f"{where}: {problem}: {', '.join(sorted(names))}")
+            raise TypedJsonError(f"{where}: {', '.join(sorted(names))} is {problem}")
     return kind(**{name: _read(kinds[name], data[name], f"{where}.{name}") for name in kinds})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from talkface.child.options_file import OptionsFileError, read_options, write_options
+from talkface.child.options_file import read_options, write_options
 from talkface.demo import SPEECH
 from talkface.errors import UserError
 from talkface.options import (
@@ -24,6 +24,7 @@ from talkface.options import (
     SourceOptions,
     StyleChoice,
 )
+from talkface.typed_json import TypedJsonError
 
 SIDE = SideOptions(
     role=Role.CALL,
@@ -81,14 +82,14 @@ def changed(tmp_path: Path, *where: str, **values: Any) -> Path:
     ],
 )
 def test_what_is_wrong_is_named(where: tuple[str, ...], values: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(OptionsFileError, match=message):
+    with pytest.raises(TypedJsonError, match=message):
         read_options(changed(tmp_path, *where, **values), SideOptions)
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "side.json"
     path.write_text("{")
-    with pytest.raises(OptionsFileError, match=r"side\.json is not JSON"):
+    with pytest.raises(TypedJsonError, match=r"side\.json is not JSON"):
         read_options(path, SideOptions)
 
 

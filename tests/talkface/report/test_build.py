@@ -218,7 +218,7 @@ def test_names_of_a_record_are_strict(tmp_path: Path, part: str, change: str) ->
     if change == "misspelt":
         data[part]["duration"] = value
     path.write_text(json.dumps(data))
-    problem = "unknown: duration" if change == "misspelt" else "missing: duration_s"
+    problem = "duration is unknown" if change == "misspelt" else "duration_s is missing"
     with pytest.raises(ValueError, match=rf"record\.{part}: {problem}"):
         read_record(path)
 
