@@ -10,31 +10,36 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.interfaces import ReceivedPacket
 from receiver.drawing.audio_window import AudioWindow
+from receiver.drawing.frame_order import DrawnFrame
 from receiver.drawing.frame_presenter import FramePresenter
 from receiver.drawing.frame_scheduler import FrameJob, FrameScheduler
 from receiver.drawing.idle_motion import IdleMotion
-from receiver.drawing.render_worker import DrawnFrame
 from receiver.drawing.style_concealment import StyleConcealment
 from receiver.drawing.style_receiver import StyleReceiver
 from receiver.media_packet import MediaPacket, PacketIntake
 from receiver.playout.audio_playout import AudioPlayout, ChunkKind, PlayoutChunk
+from receiver.playout.held_sound import HeldSound, SoundOutlet
 from receiver.playout.jitter_buffer import AddResult
 from receiver.playout.media_clock import MediaClock
 from receiver.playout.sample_store import PcmReadyLog
-from receiver.sinks.audio_device import LEAD_US
 from talkface_core.interfaces import FaceModel
 
-MAX_HELD_CHUNKS = 512
-"""Sound between decoding and leaving: 0.2 s of pieces of 20 to 120 ms, so a full store means a clock that stopped."""
+
+class Outlet(SoundOutlet, Protocol):
+    """Where sound and frames leave the pipeline."""
+
+    def show(self, frame: DrawnFrame) -> None:
+        """A frame, when it is to be seen."""
+        ...
 
 
 class ReceivingPipeline:
@@ -46,17 +51,13 @@ class ReceivingPipeline:
         *,
         render_margin_us: int,
         submit: Callable[[FrameJob], None],
-        on_audio: Callable[[int, NDArray[np.int16]], None],
-        on_frame: Callable[[DrawnFrame], None],
-        on_early_audio: Callable[[int, NDArray[np.int16]], None] = lambda start, pcm: None,
+        outlet: Outlet,
         idle_track: NDArray[np.float32] | None = None,
     ) -> None:
         """Args:
         render_margin_us: time between a frame's sound being decoded and the frame being shown, for drawing.
         submit: takes the frames to be drawn; the drawn ones come back through `frame_drawn`.
-        on_audio: (start sample, [n] int16) when sound leaves.
-        on_frame: a frame, when it is to be shown.
-        on_early_audio: as on_audio, but `LEAD_US` before it leaves: for a loudspeaker.
+        outlet: takes sound and frames when their time has come.
         idle_track: [T, V] style values for a face that got no style, or None.
         """
         info = model.info
@@ -70,16 +71,13 @@ class ReceivingPipeline:
         self.playout = AudioPlayout(self.clock)
         self.style_receiver = StyleReceiver(model.payload_decoder())
         self.styles = StyleConcealment(IdleMotion(idle_track))
-        self.scheduler = FrameScheduler(info.frame_rate, window, self.styles, self.playout.tick_map)
+        self.scheduler = FrameScheduler(info.frame_rate, window, self.styles, self.playout.timeline.tick_map)
         self.presenter = FramePresenter(self.clock, float(Fraction(1_000_000) / info.frame_rate))
         self.pcm_ready = PcmReadyLog()
         self._window = window
         self._submit = submit
-        self._on_audio = on_audio
-        self._on_frame = on_frame
-        self._on_early_audio = on_early_audio
-        self._early: deque[PlayoutChunk] = deque(maxlen=MAX_HELD_CHUNKS)
-        self._held: deque[PlayoutChunk] = deque(maxlen=MAX_HELD_CHUNKS)
+        self._outlet = outlet
+        self._sound = HeldSound(self.clock, outlet)
 
     def receive(self, packet: ReceivedPacket) -> None:
         """One RTP packet, whatever it holds."""
@@ -135,7 +133,7 @@ class ReceivingPipeline:
                 self.pcm_ready.add(packet.sequence_number, packet.rtp_timestamp, now_us())
             self._take_style(packet)
         self._window.push(chunk.pcm)
-        self._early.append(chunk)
+        self._sound.add(chunk)
 
     def _take_style(self, packet: MediaPacket) -> None:
         style = self.style_receiver.consume(packet)
@@ -144,21 +142,11 @@ class ReceivingPipeline:
 
     def _release(self, now_us: int) -> None:
         """Hand out the sound and the frame whose time has come, sound first: it is the master."""
-        while self._early and self.clock.leaves_us(self._early[0].start_samples) - LEAD_US <= now_us:
-            chunk = self._early.popleft()
-            self._on_early_audio(chunk.start_samples, chunk.pcm)
-            self._held.append(chunk)
-        while self._held and self.clock.leaves_us(self._held[0].start_samples) <= now_us:
-            chunk = self._held.popleft()
-            self._on_audio(chunk.start_samples, chunk.pcm)
+        self._sound.release(now_us)
         frame = self.presenter.take(now_us)
         if frame is not None:
-            self._on_frame(frame)
+            self._outlet.show(frame)
 
     def _next_due_us(self) -> int | None:
-        times = [self.playout.next_due_us, self.presenter.next_due_us]
-        if self._early:
-            times.append(self.clock.leaves_us(self._early[0].start_samples) - LEAD_US)
-        if self._held:
-            times.append(self.clock.leaves_us(self._held[0].start_samples))
+        times = (self.playout.next_due_us, self.presenter.next_due_us, self._sound.next_due_us)
         return min((time for time in times if time is not None), default=None)

@@ -5,7 +5,6 @@ A value that does not exist yet (no frame was drawn, no packet came) is None.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.control import ControlCounters
@@ -14,6 +13,7 @@ from receiver.drawing.frame_presenter import FramePresenter
 from receiver.drawing.render_worker import RenderWorker
 from receiver.peer_control import PeerControl
 from receiver.pipeline import ReceivingPipeline
+from receiver.presentation import Presentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +123,12 @@ class ReceivingStats:
 
 
 def receiving_stats(
-    pipeline: ReceivingPipeline,
-    worker: RenderWorker,
-    control: PeerControl,
-    came: ControlCounters,
-    sinks: SinkStats,
-    notes: Sequence[str],
-    now_us: int,
+    presentation: Presentation, control: PeerControl, came: ControlCounters, notes: tuple[str, ...], now_us: int
 ) -> ReceivingStats:
     """Read all counters at one moment; `came` is what came over the control channels of all links."""
+    pipeline, worker, sinks = presentation.pipeline, presentation.worker, presentation.outputs.counters
     duration_s = _duration_s(pipeline, now_us)
-    styles = pipeline.style_receiver.counters
+    styles, identity = pipeline.style_receiver.counters, control.identity
     return ReceivingStats(
         duration_s=round(duration_s, 3),
         audio=_audio(pipeline),
@@ -142,16 +137,16 @@ def receiving_stats(
         style=StyleStats(styles.decoded, styles.malformed, styles.waiting, pipeline.intake.counters.bad_style_blocks),
         control=ControlStats(
             came.received,
-            came.malformed + control.num_refused_chunks,
+            came.malformed + identity.num_refused_parts,
             came.flooded,
-            control.num_refused_identities,
-            control.identity_was_cached,
+            identity.num_refused,
+            identity.was_cached,
         ),
         presentation_delay_ms=round(pipeline.clock.presentation_delay_us / 1000.0, 1),
         runtime=worker.runtime,
-        sinks=sinks,
-        identity=control.identity_name,
-        notes=tuple(notes),
+        sinks=SinkStats(sinks.dropped_frames, sinks.dropped_audio),
+        identity=identity.name,
+        notes=notes,
     )
 
 

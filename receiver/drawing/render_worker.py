@@ -13,10 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from protocol.interfaces import Clock
+from receiver.drawing.frame_order import DrawnFrame, FrameOrder
 from receiver.drawing.frame_scheduler import FrameJob
 from receiver.errors import InvalidStateError
 from receiver.playout.sample_store import SampleStore
@@ -31,16 +29,6 @@ STARVING_US = 500_000
 """After this long without a frame one is drawn although it will be late: a face out of step beats a frozen one."""
 _FOLLOW = 0.2
 """How fast the usual drawing time follows the last one."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnFrame:
-    """A frame out of the model."""
-
-    index: int
-    samples: int
-    image: NDArray[np.uint8]
-    """[R, R, 3] RGB."""
 
 
 @dataclass(slots=True)
@@ -74,14 +62,9 @@ class RenderWorker:
         self._renderer = renderer
         self._clock = clock
         self._show_by_us = show_by_us
-        self._on_frame = on_frame
+        self._order = FrameOrder(on_frame)
         self._jobs: deque[FrameJob] = deque()
         self._wake = threading.Condition()
-        self._num_taken = 0
-        self._order = threading.Lock()
-        self._num_handed_out = 0
-        self._done: dict[int, DrawnFrame | None] = {}
-        """By turn: finished before an older one; None where there is no picture."""
         self._usual_us = 0.0
         self._last_drawn_us = clock.now_us()
         self._is_stopping = False
@@ -136,9 +119,8 @@ class RenderWorker:
                     return
                 is_starving = self._clock.now_us() - self._last_drawn_us > STARVING_US
                 job, renderer = self._next_job(), self._renderer
-                turn = self._num_taken
-                self._num_taken += 1
-            self._hand_out(turn, self._draw(job, renderer, is_starving=is_starving))
+                turn = self._order.begin()
+            self._order.finish(turn, self._draw(job, renderer, is_starving=is_starving))
 
     def _next_job(self) -> FrameJob:
         """The oldest frame that can be ready in time, at worst the newest of all; holding `_wake`.
@@ -174,13 +156,3 @@ class RenderWorker:
             self.render_ms.add(taken_us / 1000.0)
             self.counters.drawn += 1
         return DrawnFrame(job.index, job.samples, image)
-
-    def _hand_out(self, turn: int, frame: DrawnFrame | None) -> None:
-        """Give away what is finished, up to the oldest frame that is still being drawn."""
-        with self._order:
-            self._done[turn] = frame
-            while self._num_handed_out in self._done:
-                ready = self._done.pop(self._num_handed_out)
-                self._num_handed_out += 1
-                if ready is not None:
-                    self._on_frame(ready)

@@ -27,8 +27,8 @@ from receiver.playout.jitter_buffer import AddResult, JitterBuffer
 from receiver.playout.loss_counter import LossCounter
 from receiver.playout.media_clock import MediaClock
 from receiver.playout.stall_tracker import SoundStallTracker
-from receiver.playout.tick_map import TickMap
 from receiver.playout.time_stretch import lengthen, shorten
+from receiver.playout.timeline import PlayoutTimeline
 
 FILL_TICKS = 20 * TICKS_PER_MS
 """Concealment and comfort noise come in pieces of 20 ms, so that a packet that is late by less is still heard."""
@@ -97,13 +97,9 @@ class AudioPlayout:
         self.decoder = AudioDecoder()
         self.losses = LossCounter()
         self.stalls = SoundStallTracker()
-        self.tick_map = TickMap()
+        self.timeline = PlayoutTimeline(clock)
         self.counters = PlayoutCounters()
-        self.num_samples = 0
-        """Samples of the playout signal made so far."""
-        self._clock = clock
         self._resampler = FineResampler()
-        self._cursor_ticks = 0
         self._last: MediaPacket | None = None
         self._last_arrival_us: int | None = None
         self._is_silent = False
@@ -112,21 +108,22 @@ class AudioPlayout:
     @property
     def next_due_us(self) -> int | None:
         """When the next piece must be made; None before the first packet."""
-        return self._clock.ready_us(self.num_samples) if self._clock.is_started else None
+        return self.timeline.next_due_us
 
     @property
     def delay_ms(self) -> float | None:
         """How long a fastest packet waits at present, from its arrival to its deadline."""
-        if self._last_arrival_us is None:
+        due_us = self.timeline.next_due_us
+        if self._last_arrival_us is None or due_us is None:
             return None
-        return (self._clock.ready_us(self.num_samples) - self.delay.base_us(self._cursor_ticks)) / 1000.0
+        return (due_us - self.delay.base_us(self.timeline.cursor_ticks)) / 1000.0
 
     def add(self, packet: MediaPacket) -> AddResult:
         """Take one packet of the wire and the repair that it carries."""
         is_first = self._needs_resync(packet)
         if is_first:
             self._resync(packet)
-        result = self.buffer.add(packet, self._cursor_ticks)
+        result = self.buffer.add(packet, self.timeline.cursor_ticks)
         if result is AddResult.DUPLICATE:
             return result
         self._last_arrival_us = packet.arrival_us
@@ -138,7 +135,7 @@ class AudioPlayout:
         if repair is not None:
             self.counters.redundancy_seen += 1
             self.delay.note_redundancy(packet.arrival_us, packet.duration_ticks / TICKS_PER_MS)
-            self.buffer.add_repair(repair, self._cursor_ticks)
+            self.buffer.add_repair(repair, self.timeline.cursor_ticks)
         self._late_in_a_row = self._late_in_a_row + 1 if result is AddResult.LATE else 0
         if self._late_in_a_row >= MAX_LATE_IN_A_ROW:
             self._resync(packet)
@@ -149,7 +146,7 @@ class AudioPlayout:
         chunks: list[PlayoutChunk] = []
         due_us = self.next_due_us
         if due_us is not None and now_us - due_us > MAX_BEHIND_US:
-            self._clock.shift(now_us - due_us)
+            self.timeline.postpone(now_us - due_us)
         while (due_us := self.next_due_us) is not None and due_us <= now_us:
             chunks.append(self._make_piece(due_us))
         return chunks
@@ -170,20 +167,16 @@ class AudioPlayout:
             self.counters.resyncs += 1
         self.delay.reset()
         self.delay.observe(packet.arrival_us, packet.start_ticks)  # playout goes on before the next packet comes
-        target_us = self.delay.target_ms * 1000.0
-        if not self._clock.is_started:
-            self._clock.start(round(packet.arrival_us + target_us))
-        ahead_us = self._clock.ready_us(self.num_samples) - target_us - packet.arrival_us
-        self._cursor_ticks = packet.start_ticks + round(ahead_us * TICKS_PER_MS / 1000.0)
+        self.timeline.place(packet.start_ticks, packet.arrival_us, self.delay.target_ms * 1000.0)
         self._late_in_a_row = 0
 
     def _make_piece(self, due_us: int) -> PlayoutChunk:
-        excess_ms = (due_us - self.delay.base_us(self._cursor_ticks)) / 1000.0 - self.delay.target_ms
+        excess_ms = (due_us - self.delay.base_us(self.timeline.cursor_ticks)) / 1000.0 - self.delay.target_ms
         if excess_ms > SKIP_FROM_MS:
             self.counters.skipped_ms += excess_ms
-            self._cursor_ticks += round(excess_ms * TICKS_PER_MS)
+            self.timeline.cursor_ticks += round(excess_ms * TICKS_PER_MS)
             excess_ms = 0.0
-        packet = self.buffer.take(self._cursor_ticks)
+        packet = self.buffer.take(self.timeline.cursor_ticks)
         if packet is None:
             pcm, num_ticks, kind = self._fill(excess_ms, due_us)
         elif packet.is_empty:
@@ -191,15 +184,13 @@ class AudioPlayout:
         else:
             pcm, num_ticks, kind = self._play(packet, excess_ms)
         output = self._resampler.process(pcm, correction_ppm(self.delay.skew.ppm, excess_ms))
-        chunk = PlayoutChunk(self.num_samples, output, kind, packet)
-        self.tick_map.append(self.num_samples, output.shape[0], self._cursor_ticks, num_ticks)
-        self.num_samples += output.shape[0]
-        self._cursor_ticks += num_ticks
+        chunk = PlayoutChunk(self.timeline.num_samples, output, kind, packet)
+        self.timeline.append(output.shape[0], num_ticks)
         return chunk
 
     def _play(self, packet: MediaPacket, excess_ms: float) -> tuple[NDArray[np.int16], int, ChunkKind]:
         """Sound of a packet from the cursor on, a little shorter or longer when the delay is off its target."""
-        concealed_ticks = self._cursor_ticks - packet.start_ticks
+        concealed_ticks = self.timeline.cursor_ticks - packet.start_ticks
         bridge = self.decoder.conceal(2 * _CROSSFADE)[:_CROSSFADE] if concealed_ticks else None
         pcm = self.decoder.decode(packet)[concealed_ticks:]
         num_ticks = pcm.shape[0]
@@ -213,7 +204,7 @@ class AudioPlayout:
 
     def _play_empty(self, packet: MediaPacket, excess_ms: float) -> tuple[NDArray[np.int16], int, ChunkKind]:
         """Comfort noise that the sender asked for, up to the packet's end."""
-        concealed_ticks = self._cursor_ticks - packet.start_ticks
+        concealed_ticks = self.timeline.cursor_ticks - packet.start_ticks
         pcm = self.decoder.decode(packet)[concealed_ticks:]
         self._end_hole(packet, concealed_ticks)
         self.counters.comfort_noise_ticks += pcm.shape[0]
@@ -225,8 +216,8 @@ class AudioPlayout:
 
     def _fill(self, excess_ms: float, due_us: int) -> tuple[NDArray[np.int16], int, ChunkKind]:
         """No packet covers this time: comfort noise in a pause, concealment in speech."""
-        following = self.buffer.next_after(self._cursor_ticks)
-        gap_ticks = following.start_ticks - self._cursor_ticks if following is not None else None
+        following = self.buffer.next_after(self.timeline.cursor_ticks)
+        gap_ticks = following.start_ticks - self.timeline.cursor_ticks if following is not None else None
         if following is not None and self._last is not None and following.sequence == self._last.sequence + 1:
             self._is_silent = True  # nothing is missing: the sender had nothing to say
         elif self._last_arrival_us is not None and due_us - self._last_arrival_us > SILENCE_OUTAGE_US:

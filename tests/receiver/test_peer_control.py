@@ -16,12 +16,12 @@ from protocol.messages import (
     Bye,
     Hello,
     IdentityData,
-    IdentityRequest,
     Stats,
     encode_message,
 )
+from receiver.identity_intake import MAX_IDENTITIES
 from receiver.identity_store import IdentityStore
-from receiver.peer_control import MAX_IDENTITIES, ControlOutcome, PeerControl
+from receiver.peer_control import ControlOutcome, PeerControl
 
 
 @pytest.fixture
@@ -36,37 +36,38 @@ def hello(control: PeerControl, **changes: Any) -> Hello:
 def transfer(control: PeerControl, file: bytes) -> Any:
     """Offer a file and answer the request; returns the last outcome."""
     outcome = control.handle(offer_identity(file))
-    for request in outcome.replies:
-        for chunk in identity_chunks(file, request):
+    if outcome.request is not None:
+        for chunk in identity_chunks(file, outcome.request):
             outcome = control.handle(chunk)
     return outcome
 
 
-def test_identity_is_asked_for_once_and_cached(kit: ModuleType, control: PeerControl) -> None:
+def test_identity_is_asked_for_once_and_cached(kit: ModuleType, control: PeerControl, tmp_path: Path) -> None:
     identity = kit.make_identity(111.0)
     outcome = transfer(control, identity.to_bytes())
-    assert outcome.identity is not None
-    assert outcome.identity.z[0] == 111.0
-    assert control.identity_name == "somebody"
+    assert outcome.face is not None
+    assert outcome.face.z[0] == 111.0
+    assert control.identity.name == "somebody"
     again = control.handle(offer_identity(identity.to_bytes()))
-    assert (again.replies, again.identity) == ([], None)
-    later = PeerControl(kit.ChartModel().info, control._store)
+    assert again == ControlOutcome()
+    later = PeerControl(kit.ChartModel().info, IdentityStore(tmp_path))
     cached = later.handle(offer_identity(identity.to_bytes()))
-    assert cached.replies == []
-    assert cached.identity is not None
-    assert later.identity_was_cached
+    assert cached.request is None
+    assert cached.face is not None
+    assert later.identity.was_cached
 
 
 def test_broken_transfer_resumes_on_the_next_link(kit: ModuleType, control: PeerControl) -> None:
     file = kit.make_identity().to_bytes()
-    [request] = control.handle(offer_identity(file)).replies
+    request = control.handle(offer_identity(file)).request
+    assert request is not None
     first = IdentityData(content_sha256=request.content_sha256, offset_bytes=0, data=file[:50])
     control.handle(first)
-    [resumed] = control.on_new_link()
-    assert isinstance(resumed, IdentityRequest)
+    resumed = control.identity.request_missing()
+    assert resumed is not None
     assert resumed.offset_bytes == 50
     outcome = control.handle(IdentityData(content_sha256=request.content_sha256, offset_bytes=50, data=file[50:]))
-    assert outcome.identity is not None
+    assert outcome.face is not None
 
 
 def test_other_version_ends_the_call_with_a_sentence(control: PeerControl) -> None:
@@ -81,42 +82,43 @@ def test_other_weights_keep_sound_and_default_face(kit: ModuleType, control: Pee
     assert "install the same weights" in outcome.notes[0]
     assert not control.style_is_usable
     file = kit.make_identity(weights_sha256="cd" * 32).to_bytes()
-    assert control.handle(offer_identity(file)).replies == []
+    assert control.handle(offer_identity(file)).request is None
 
 
 def test_other_style_tables_cost_only_the_style(kit: ModuleType, control: PeerControl) -> None:
     outcome = control.handle(hello(control, style_table_id=1))
     assert "style is ignored" in outcome.notes[0]
     assert not control.style_is_usable
-    assert transfer(control, kit.make_identity().to_bytes()).identity is not None
+    assert transfer(control, kit.make_identity().to_bytes()).face is not None
 
 
 def test_mismatch_is_told_once(control: PeerControl) -> None:
     assert control.handle(hello(control, style_table_id=1)).notes
-    assert control.handle(hello(control, style_table_id=1)).notes == []
+    assert control.handle(hello(control, style_table_id=1)).notes == ()
 
 
 def test_damaged_identity_is_refused_and_can_be_offered_again(kit: ModuleType, control: PeerControl) -> None:
     file = kit.make_identity().to_bytes()
-    [request] = control.handle(offer_identity(file)).replies
+    request = control.handle(offer_identity(file)).request
+    assert request is not None
     [chunk] = identity_chunks(file, request)
     bad = IdentityData(content_sha256=chunk.content_sha256, offset_bytes=0, data=b"X" + chunk.data[1:])
     outcome = control.handle(bad)
-    assert outcome.identity is None
+    assert outcome.face is None
     assert "refused" in outcome.notes[0]
-    assert transfer(control, file).identity is not None
+    assert transfer(control, file).face is not None
 
 
 def test_identity_of_other_shape_is_refused(kit: ModuleType, control: PeerControl) -> None:
     outcome = transfer(control, kit.make_identity(latent_dim=9).to_bytes())
-    assert outcome.identity is None
+    assert outcome.face is None
     assert "has 9 values, not 8" in outcome.notes[0]
 
 
 def test_identities_per_call_are_bounded(kit: ModuleType, control: PeerControl) -> None:
-    faces = [transfer(control, kit.make_identity(float(index)).to_bytes()).identity for index in range(20)]
+    faces = [transfer(control, kit.make_identity(float(index)).to_bytes()).face for index in range(20)]
     assert sum(face is not None for face in faces) == MAX_IDENTITIES
-    assert control.num_refused_identities == 20 - MAX_IDENTITIES
+    assert control.identity.num_refused == 20 - MAX_IDENTITIES
 
 
 def test_bye_is_understood_and_statistics_are_not_needed(control: PeerControl) -> None:
@@ -143,5 +145,5 @@ def test_garbage_never_raises(kit: ModuleType, control: PeerControl) -> None:
 
 def test_chunks_that_nobody_asked_for_are_dropped(control: PeerControl) -> None:
     chunk = IdentityData(content_sha256="00" * 32, offset_bytes=0, data=b"x")
-    assert control.handle(chunk).identity is None
-    assert control.num_refused_chunks == 1
+    assert control.handle(chunk).face is None
+    assert control.identity.num_refused_parts == 1

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from receiver.drawing.frame_order import DrawnFrame
 from receiver.drawing.frame_scheduler import FrameJob
-from receiver.drawing.render_worker import DrawnFrame
 from receiver.pipeline import ReceivingPipeline
+from receiver.sinks.audio_device import LEAD_US
 from talkface_core.face.model import load_face_model
 
 RENDER_US = 25_000
@@ -34,16 +35,25 @@ class PipelineBench:
         self.jobs: list[FrameJob] = []
         self.finished: list[tuple[int, DrawnFrame]] = []
         self.frames: list[tuple[int, DrawnFrame]] = []
+        self.early: list[tuple[int, int]] = []
         self.audio: list[tuple[int, int, NDArray[np.int16]]] = []
         self._renderer_free_us = 0
         self.pipeline = ReceivingPipeline(
             model,
             render_margin_us=MARGIN_US,
             submit=self._submit,
-            on_audio=lambda start, pcm: self.audio.append((self.clock.time_us, start, pcm)),
-            on_frame=lambda frame: self.frames.append((self.clock.time_us, frame)),
+            outlet=self,
             idle_track=idle_track,
         )
+
+    def play_early(self, start_samples: int, pcm: NDArray[np.int16]) -> None:
+        self.early.append((self.clock.time_us, start_samples))
+
+    def play(self, start_samples: int, pcm: NDArray[np.int16]) -> None:
+        self.audio.append((self.clock.time_us, start_samples, pcm))
+
+    def show(self, frame: DrawnFrame) -> None:
+        self.frames.append((self.clock.time_us, frame))
 
     def _submit(self, job: FrameJob) -> None:
         self.jobs.append(job)
@@ -95,6 +105,9 @@ def test_every_frame_is_shown_in_sync(
     starts = [start for _, start, _ in bench.audio]
     ends = [start + pcm.shape[0] for _, start, pcm in bench.audio]
     assert starts == [0, *ends[:-1]]
+    leaves_us = {start: at_us for at_us, start, _ in bench.audio}
+    leads = [leaves_us[start] - at_us for at_us, start in bench.early if start in leaves_us]
+    assert all(abs(lead - LEAD_US) <= 2_000 for lead in leads[10:]), "a loudspeaker is ahead by its cushion"
 
 
 def test_frame_shows_the_style_of_its_own_sound(

@@ -18,7 +18,7 @@ import pytest
 from protocol.errors import ProtocolError
 from protocol.identity.transfer import identity_chunks, offer_identity
 from protocol.interfaces import EndCause, SessionEnd
-from protocol.messages import Bye, Hello, IdentityRequest, decode_message, encode_message
+from protocol.messages import Bye, Hello, IdentityData, IdentityRequest, decode_message, encode_message
 from receiver.errors import InvalidStateError, PeerIncompatibleError, SessionCrashedError, SinkUnavailableError
 from receiver.identity_store import IdentityStore
 from receiver.session import ReceivingSession
@@ -122,6 +122,35 @@ def test_new_link_keeps_face_timeline_and_counters(
     assert stats.video.frames_shown > 0
 
 
+def test_transfer_that_broke_off_goes_on_over_the_new_link(kit: ModuleType, make_session: Callable[..., Any]) -> None:
+    session, link, _ = make_session()
+    file = kit.make_identity().to_bytes()
+    offer = offer_identity(file)
+
+    def part(start: int, end: int | None) -> bytes:
+        data = IdentityData(content_sha256=offer.content_sha256, offset_bytes=start, data=file[start:end])
+        return encode_message(data)
+
+    async def run() -> None:
+        async with session:
+            link.deliver_control(encode_message(offer))
+            link.deliver_control(part(0, 50))
+            await asyncio.sleep(0.05)
+            assert link.sent == [IdentityRequest(content_sha256=offer.content_sha256, offset_bytes=0)]
+            replacement = kit.MemoryLink()
+            await session.replace_link(replacement)
+            link.deliver_control(part(50, None))  # too late: nobody listens to the old link
+            await asyncio.sleep(0.05)
+            assert session.control.identity.name is None
+            [request] = replacement.sent
+            assert request == IdentityRequest(content_sha256=offer.content_sha256, offset_bytes=50)
+            replacement.deliver_control(part(50, None))
+            assert session.control.identity.name == "somebody"
+
+    asyncio.run(run())
+    assert session.stats().control.received == 3, "over both links"
+
+
 def test_peer_without_control_channel_drives_the_default_face(
     kit: ModuleType, make_session: Callable[..., Any]
 ) -> None:
@@ -137,7 +166,7 @@ def test_peer_without_control_channel_drives_the_default_face(
     asyncio.run(run())
     assert session.stats().audio.packets_received == 30
     assert set(levels) == {DEFAULT_LEVEL}
-    assert session.notes == []
+    assert session.notes == ()
 
 
 def test_other_version_ends_the_session_with_a_clear_error(make_session: Callable[..., Any]) -> None:
@@ -237,6 +266,7 @@ def test_sink_that_cannot_open_stops_the_start(make_session: Callable[..., Any],
         asyncio.run(session.start())
     with pytest.raises(InvalidStateError, match="not started"):
         session.stats()
+    asyncio.run(session.stop())
 
 
 def test_exception_in_the_call_still_finishes_the_file(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from receiver.drawing.frame_order import DrawnFrame
 from receiver.drawing.frame_presenter import MAX_WAITING_FRAMES, FramePresenter
-from receiver.drawing.render_worker import DrawnFrame
 from receiver.playout.media_clock import MediaClock
 
 FRAME_US = 40_000

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from receiver.drawing.frame_order import DrawnFrame
 from receiver.drawing.frame_scheduler import FrameJob
-from receiver.drawing.render_worker import QUEUE_FRAMES, DrawnFrame, RenderWorker
+from receiver.drawing.render_worker import QUEUE_FRAMES, RenderWorker
 from receiver.errors import InvalidStateError
 
 

@@ -1,0 +1,98 @@
+"""The far end's identity on its way to a face: offers, parts, the cache of earlier calls (docs/protocol.md, 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.errors import ProtocolError
+from protocol.identity.file import IdentityFile
+from protocol.identity.transfer import IdentityAssembler
+from protocol.messages import IdentityData, IdentityOffer, IdentityRequest
+from receiver.errors import ReceiverError
+from receiver.identity_store import IdentityStore, identity_for_model
+from talkface_core.interfaces import FaceIdentity, FaceModelInfo
+
+MAX_IDENTITIES = 16
+"""Changes of face per call; each costs seconds of preparation."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityOutcome:
+    """What an offer or a part of an identity leads to."""
+
+    request: IdentityRequest | None = None
+    """To be sent."""
+    face: FaceIdentity | None = None
+    """To be drawn from now on."""
+    note: str | None = None
+    """A sentence for the user."""
+
+
+class IdentityIntake:
+    """Asks for identities that are not known, checks and keeps them; a wrong one leaves the face as it is."""
+
+    def __init__(self, info: FaceModelInfo, store: IdentityStore | None) -> None:
+        self.name: str | None = None
+        """Inside the identity file in use; untrusted text."""
+        self.was_cached = False
+        self.num_refused_parts = 0
+        """That nobody had asked for, or that do not fit."""
+        self.num_refused = 0
+        self._info = info
+        self._store = store
+        self._assembler: IdentityAssembler | None = None
+        self._hash: str | None = None
+        self._num_adopted = 0
+
+    def request_missing(self) -> IdentityRequest | None:
+        """What of an identity is still missing, when its transfer broke off."""
+        return None if self._assembler is None else self._assembler.request()
+
+    def take_offer(self, offer: IdentityOffer) -> IdentityOutcome:
+        """The far end names its identity."""
+        if offer.content_sha256 == self._hash:
+            return IdentityOutcome()  # a reconnected peer offers the face that we draw
+        if self._assembler is not None and offer.content_sha256 == self._assembler.offer.content_sha256:
+            return IdentityOutcome(request=self._assembler.request())
+        if self._num_adopted >= MAX_IDENTITIES:
+            self.num_refused += 1
+            return IdentityOutcome()
+        known = self._store.load(offer.content_sha256) if self._store is not None else None
+        if known is not None:
+            self.was_cached = True
+            return self._adopt(known)
+        self._assembler = IdentityAssembler(offer)
+        return IdentityOutcome(request=self._assembler.request())
+
+    def take_part(self, part: IdentityData) -> IdentityOutcome:
+        """A part of the file that was asked for; the last one makes the face."""
+        if self._assembler is None:
+            self.num_refused_parts += 1
+            return IdentityOutcome()
+        try:
+            identity = self._assembler.add(part)
+        except ProtocolError as error:
+            self.num_refused_parts += 1
+            self._assembler = None
+            return IdentityOutcome(note=f"the far end's identity was refused: {error}")
+        if identity is None:
+            return IdentityOutcome()
+        self._assembler = None
+        outcome = self._adopt(identity)
+        if outcome.face is not None and self._store is not None:
+            try:
+                self._store.save(identity)
+            except ReceiverError as error:
+                return IdentityOutcome(face=outcome.face, note=str(error))
+        return outcome
+
+    def _adopt(self, identity: IdentityFile) -> IdentityOutcome:
+        self._num_adopted += 1
+        try:
+            face = identity_for_model(identity, self._info)
+        except ReceiverError as error:
+            self.num_refused += 1
+            return IdentityOutcome(note=str(error))
+        self._hash = identity.content_hash()
+        self.name = identity.name
+        return IdentityOutcome(face=face)
