@@ -46,7 +46,7 @@ class SendingStats:
     links: int
     clock_slips: int
     control: ControlCounts
-    far_end_loss: float | None
+    reported_loss: float | None
     """Share of packets, in the last report; None when there was none."""
     round_trip_ms: float | None
 
@@ -81,6 +81,6 @@ def sending_stats(
         links=peer.num_links,
         clock_slips=num_slips,
         control=peer.control,
-        far_end_loss=report.fraction_lost if report is not None else None,
+        reported_loss=report.fraction_lost if report is not None else None,
         round_trip_ms=report.round_trip_ms if report is not None else None,
     )

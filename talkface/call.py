@@ -197,7 +197,7 @@ class CallSide:
         if end.cause is EndCause.FINISHED:
             self._ending.stop("everything is sent")
         elif end.cause is EndCause.PEER_LEFT and not is_heard:
-            self._ending.stop("the far end has hung up", by_far_end=True)
+            self._ending.stop("the far end has hung up", by_peer=True)
 
     async def _watch_call(self, call_task: asyncio.Task[None], prepared: PreparedSide) -> None:
         await asyncio.wait({call_task})
@@ -209,7 +209,7 @@ class CallSide:
         if prepared.receiving is not None and not self._ending.is_over:
             with suppress(TimeoutError):  # its bye may still be on its way to the speaker
                 await asyncio.wait_for(prepared.receiving.wait_ended(), PARTING_S / 2)
-        self._ending.stop("the far end has left", by_far_end=True)
+        self._ending.stop("the far end has left", by_peer=True)
 
     async def _limit_waiting(self) -> None:
         """Nobody came, or the path does not come back."""
@@ -239,9 +239,9 @@ class CallSide:
             for session in (prepared.receiving, self._sending):
                 if session is not None:
                     stack.push_async_callback(session.stop)
-            if call.link is not None and not ending.is_by_far_end:
+            if call.link is not None and not ending.is_by_peer:
                 await call.link.say_bye(ending.reason)
-        if observer.start_us and ending.error is None and not ending.is_by_far_end:
+        if observer.start_us and ending.error is None and not ending.is_by_peer:
             await asyncio.wait({call_task}, timeout=PARTING_S)
         call_task.cancel()
         await asyncio.wait({call_task})

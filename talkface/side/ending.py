@@ -21,7 +21,7 @@ class CallEnding:
     def __init__(self) -> None:
         self.reason = ""
         """For the far end, in words that say nothing about our insides."""
-        self.is_by_far_end = False
+        self.is_by_peer = False
         self.error: BaseException | None = None
         self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -35,10 +35,10 @@ class CallEnding:
         if to_parent:
             self.spawn(self._watch_stdin())
 
-    def stop(self, reason: str, *, by_far_end: bool = False) -> None:
+    def stop(self, reason: str, *, by_peer: bool = False) -> None:
         """The call is over; unless it was before."""
         if not self._over.is_set():
-            self.reason, self.is_by_far_end = reason, by_far_end
+            self.reason, self.is_by_peer = reason, by_peer
             self._over.set()
 
     @property

@@ -1,4 +1,4 @@
-"""What an end of a call is made of: face, identity, sources and sinks from what the user asked for.
+"""What one side of a call is made of: face, identity, sources and sinks from what the user asked for.
 
 Everything here runs before the far end is met, so that a wrong file or a missing device is said at once.
 """
@@ -148,7 +148,7 @@ def load_style_track(path: Path, option: str) -> StyleTrack:
 def make_source(
     options: SourceOptions, weights: str, model: TalkfaceModel, clock: Clock, note: Callable[[str], None]
 ) -> Outgoing:
-    """Sound, style and identity of an end that sends; files and devices are tried.
+    """Sound, style and identity of a side that sends; files and devices are tried.
 
     Raises:
         UserError: what was asked for cannot be done.
@@ -206,7 +206,7 @@ def _make_style(
 
 
 def make_sinks(options: SinkOptions, on_window_closed: Callable[[], None]) -> list[MediaSink]:
-    """Where an end that receives shows what it receives; opened later, by the session.
+    """Where a side that receives shows what it receives; opened later, by the session.
 
     Raises:
         UserError: this Python has no window toolkit.

@@ -229,7 +229,7 @@ def test_reports_of_loss_bring_redundancy_and_a_refresh(session: Any, link: Any)
     stats = asyncio.run(scenario()).stats()
     assert stats.redundancy
     assert stats.preset == "default"
-    assert stats.far_end_loss == 0.1
+    assert stats.reported_loss == 0.1
     assert not any(cost.redundancy_bytes for _, _, _, cost in link.audio[:29])
     assert all(cost.redundancy_bytes for _, _, _, cost in link.audio[40:])
 

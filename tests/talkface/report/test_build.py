@@ -118,7 +118,7 @@ def _sending(packets_sent: int, pictures: PictureStats | None = None) -> Sending
         links=1,
         clock_slips=0,
         control=ControlCounts(),
-        far_end_loss=None,
+        reported_loss=None,
         round_trip_ms=40.0,
     )
 

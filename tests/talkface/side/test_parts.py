@@ -1,4 +1,4 @@
-"""What an end is made of: the same default face everywhere, and a choice of style that explains itself."""
+"""What a side is made of: the same default face everywhere, and a choice of style that explains itself."""
 
 from __future__ import annotations
 
