@@ -1,6 +1,6 @@
 """Messages of the control channel: hello, identity by hash, stats, bye (docs/protocol.md section 4).
 
-The channel is reliable and ordered, one message per data-channel message. Both ends send `Hello` first. A sender then
+The channel is reliable and ordered, one message per data-channel message. Both sides send `Hello` first. A sender then
 offers its identity by hash; a receiver that has it in its cache asks for nothing.
 """
 
@@ -72,7 +72,7 @@ class Hello:
     """Hex digest of the sender's weights: an identity is worth something only with the same weights."""
     resolution_px: int = field(metadata=wire(Integer(16, MAX_RESOLUTION_PX)))
     frame_rate: Fraction = field(metadata=wire(Ratio(120_000)))
-    """Frames per second at which this end draws and films."""
+    """Frames per second at which this side draws and films."""
     style_table_id: int = field(metadata=wire(Integer(0, 255)))
     """Integer tables of the style codec."""
     agent: str = field(default="", metadata=wire(Text(0, MAX_AGENT_BYTES)))

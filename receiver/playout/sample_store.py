@@ -30,7 +30,7 @@ class SampleStore:
 class PcmReadyLog:
     """When the sound of each packet was ready: the receiving half of the latency measurement.
 
-    The sending end knows when it sent which packet; whoever holds both subtracts.
+    The sending side knows when it sent which packet; whoever holds both subtracts.
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
