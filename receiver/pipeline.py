@@ -31,6 +31,7 @@ from receiver.playout.held_sound import HeldSound, SoundOutlet
 from receiver.playout.jitter_buffer import AddResult
 from receiver.playout.media_clock import MediaClock
 from receiver.playout.sample_store import PcmReadyLog
+from receiver.sinks.audio_device import LEAD_US
 from talkface_core.interfaces import FaceModel
 
 
@@ -77,7 +78,7 @@ class ReceivingPipeline:
         self._window = window
         self._submit = submit
         self._outlet = outlet
-        self._sound = HeldSound(self.clock, outlet)
+        self._sound = HeldSound(self.clock, outlet, lead_us=LEAD_US)
 
     def receive(self, packet: ReceivedPacket) -> None:
         """One RTP packet, whatever it holds."""

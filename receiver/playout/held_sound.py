@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from receiver.playout.audio_playout import PlayoutChunk
 from receiver.playout.media_clock import MediaClock
-from receiver.sinks.audio_device import LEAD_US
 
 MAX_HELD_CHUNKS = 512
 """0.2 s of pieces of 20 to 120 ms, so a full store means a clock that stopped."""
@@ -20,7 +19,7 @@ class SoundOutlet(Protocol):
     """Where sound leaves."""
 
     def play_early(self, start_samples: int, pcm: NDArray[np.int16]) -> None:
-        """[n] int16, `LEAD_US` before it leaves: for a loudspeaker."""
+        """[n] int16, `lead_us` before it leaves: for a loudspeaker."""
         ...
 
     def play(self, start_samples: int, pcm: NDArray[np.int16]) -> None:
@@ -31,8 +30,10 @@ class SoundOutlet(Protocol):
 class HeldSound:
     """Gives each piece of sound away twice, early and at its time; drops the oldest when full. Time is an argument."""
 
-    def __init__(self, clock: MediaClock, outlet: SoundOutlet) -> None:
+    def __init__(self, clock: MediaClock, outlet: SoundOutlet, *, lead_us: int) -> None:
+        """`lead_us`: how much earlier "early" is."""
         self._clock = clock
+        self._lead_us = lead_us
         self._outlet = outlet
         self._early: deque[PlayoutChunk] = deque(maxlen=MAX_HELD_CHUNKS)
         self._held: deque[PlayoutChunk] = deque(maxlen=MAX_HELD_CHUNKS)
@@ -60,7 +61,7 @@ class HeldSound:
         return min(times, default=None)
 
     def _early_us(self) -> int:
-        return self._clock.leaves_us(self._early[0].start_samples) - LEAD_US
+        return self._clock.leaves_us(self._early[0].start_samples) - self._lead_us
 
     def _leaves_us(self) -> int:
         return self._clock.leaves_us(self._held[0].start_samples)

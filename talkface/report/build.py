@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 from receiver.session_stats import ReceivingStats
-from talkface.machine import describe_machine
+from talkface.report.machine import describe_machine
 from talkface.report.report import (
     AudioReport,
     Percentiles,

@@ -1,7 +1,7 @@
 """What a call cost and how well it went: the typed content of `report.json`.
 
 Every number is counted or timed during the call; nothing here is an estimate. `talkface/report/build.py` fills it
-from what the two ends wrote down, `report_terminal.py` and `report_html.py` show it.
+from what the two ends wrote down, `terminal.py` and `html.py` beside this file show it.
 
 Directions: *up* is away from the end that the report describes (in a loopback: sender to receiver).
 """

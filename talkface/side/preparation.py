@@ -16,8 +16,8 @@ from protocol.signalling.client import SignallingClient
 from receiver.identity_store import IdentityStore
 from receiver.session import ReceivingSession
 from sender.outgoing import Outgoing
+from talkface.cores import usable_cores
 from talkface.errors import UserError
-from talkface.machine import usable_cores
 from talkface.options import SideOptions
 from talkface.progress import Progress
 from talkface.rough_network.control import DetourControl, DetouredSignalling

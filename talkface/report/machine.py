@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 
 import psutil
 
+from talkface.cores import usable_cores
 from talkface.report.report import MachineReport
 
 
@@ -20,13 +20,6 @@ def describe_machine() -> MachineReport:
         os=_os_name(),
         python=platform.python_version(),
     )
-
-
-def usable_cores() -> int:
-    """Cores this process may run on, which a container may limit below what the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_name() -> str:
