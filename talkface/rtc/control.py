@@ -26,6 +26,7 @@ from protocol.messages import (
 )
 from talkface.rtc.adapter.control_guard import guard_control
 from talkface.rtc.errors import LinkError
+from talkface.rtc.listeners import Listeners
 from talkface.rtc.wire_meter import ControlPhase, LinkTap
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class ControlChannel:
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
         self._room = asyncio.Event()
-        self._callbacks: list[Callable[[ReceivedMessage], None]] = []
+        self._listeners: Listeners[ReceivedMessage] = Listeners()
         self._early: list[ReceivedMessage] = []
         self._extra_channels = 0
         self._has_ended = False
@@ -125,7 +126,7 @@ class ControlChannel:
 
         The first ones are repeated for whoever comes later: an end greets before the other has set up its sessions.
         """
-        self._callbacks.append(callback)
+        self._listeners.add(callback)
         for message in list(self._early):
             callback(message)
 
@@ -167,11 +168,7 @@ class ControlChannel:
             return
         if len(self._early) < MAX_EARLY_MESSAGES:
             self._early.append(message)
-        for callback in list(self._callbacks):
-            try:
-                callback(message)
-            except Exception:  # whatever a message trips over in a session must not end aiortc's receive loop
-                logger.exception("a session failed on a control message")
+        self._listeners.tell(message)
 
     def _drop(self) -> None:
         self.dropped += 1

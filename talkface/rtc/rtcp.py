@@ -15,14 +15,14 @@ from protocol.rtp_time import RTP_CLOCK_HZ, SequenceUnwrapper, TimestampUnwrappe
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
 GOODBYE = 203
-_BLOCK = struct.Struct("!IIIIII")
-_HEADER = struct.Struct("!BBH")
-_MAX_REMEMBERED_SENDER_REPORTS = 16
-_NTP_UNITS_PER_S = 65536
+BLOCK = struct.Struct("!IIIIII")
+HEADER = struct.Struct("!BBH")
+MAX_REMEMBERED_SENDER_REPORTS = 16
+NTP_UNITS_PER_S = 65536
 """RTCP's "compact" NTP time counts in 1/65536 s."""
 EARLY_REPORT_LOSS = 0.02
 """Loss that makes a receiver report leave at once instead of with the next interval (RFC 4585's early feedback)."""
-_EARLY_REPORT_AFTER_US = 1_000_000
+EARLY_REPORT_AFTER_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def parse_rtcp(data: bytes) -> RtcpContents:
     while at < len(data):
         if len(data) - at < 8:
             raise ValueError(f"rtcp packet header has {len(data) - at} of 8 bytes")
-        flags, kind, words = _HEADER.unpack_from(data, at)
+        flags, kind, words = HEADER.unpack_from(data, at)
         end = at + 4 * (words + 1)
         if flags >> 6 != 2 or end > len(data) or words < 1:
             raise ValueError(f"rtcp packet type {kind} version or length is wrong")
@@ -78,7 +78,7 @@ def parse_rtcp(data: bytes) -> RtcpContents:
 
 
 def _parse_block(data: bytes, at: int) -> ReportBlock:
-    ssrc, lost, _, jitter, lsr, dlsr = _BLOCK.unpack_from(data, at)
+    ssrc, lost, _, jitter, lsr, dlsr = BLOCK.unpack_from(data, at)
     return ReportBlock(ssrc, lost >> 24, jitter, lsr, dlsr)
 
 
@@ -105,7 +105,7 @@ class RtcpThinner:
         self._last_us[kind] = now_us
         if kind == SENDER_REPORT:
             self._sender_reports[int.from_bytes(data[10:14], "big")] = now_us
-            while len(self._sender_reports) > _MAX_REMEMBERED_SENDER_REPORTS:
+            while len(self._sender_reports) > MAX_REMEMBERED_SENDER_REPORTS:
                 del self._sender_reports[next(iter(self._sender_reports))]
         return data
 
@@ -114,7 +114,7 @@ class RtcpThinner:
         sent_us = self._sender_reports.get(block.last_sender_report)
         round_trip_ms = None
         if block.last_sender_report and sent_us is not None:
-            delay_us = block.delay_since_sender_report * 1_000_000 // _NTP_UNITS_PER_S
+            delay_us = block.delay_since_sender_report * 1_000_000 // NTP_UNITS_PER_S
             round_trip_ms = max(0.0, (now_us - sent_us - delay_us) / 1000)
         return ReceptionReport(
             fraction_lost=block.fraction_lost / 256,
@@ -123,39 +123,62 @@ class RtcpThinner:
         )
 
 
-class ReceptionStatistics:
-    """Loss and jitter of the stream being received (RFC 3550 A.1, A.3, A.8); a new SSRC starts afresh."""
+class _Stream:
+    """Counts of one SSRC: loss (RFC 3550 A.1, A.3) and jitter (A.8)."""
 
-    def __init__(self, interval_s: float) -> None:
-        self._interval_us = int(interval_s * 1e6)
-        self._ssrc: int | None = None
-        self._last_report_us: int | None = None
-        self._last_sender_report = (0, 0)
-        self._last_loss = 0.0
-        self._start()
-
-    def _start(self) -> None:
+    def __init__(self, ssrc: int) -> None:
+        self.ssrc = ssrc
         self._sequence, self._time = SequenceUnwrapper(), TimestampUnwrapper()
-        self._first: int | None = None
-        self._highest = 0
+        self._first = self.highest = 0
         self._received = self._expected_before = self._received_before = 0
         self._transit: float | None = None
-        self._jitter = 0.0
+        self.jitter_ticks = 0.0
 
-    def packet_received(self, ssrc: int, sequence_number: int, rtp_timestamp: int, arrival_us: int) -> None:
-        """Count one packet of the stream."""
-        if ssrc != self._ssrc:
-            self._ssrc = ssrc
-            self._start()
+    def count(self, sequence_number: int, rtp_timestamp: int, arrival_us: int) -> None:
+        """One packet has come."""
         number = self._sequence.unwrap(sequence_number)
-        if self._first is None or number < self._first:
-            self._first = number
-        self._highest = max(self._highest, number) if self._received else number
+        if self._received:
+            self._first, self.highest = min(self._first, number), max(self.highest, number)
+        else:
+            self._first = self.highest = number
         self._received += 1
         transit = arrival_us * RTP_CLOCK_HZ / 1e6 - self._time.unwrap(rtp_timestamp)
         if self._transit is not None:
-            self._jitter += (abs(transit - self._transit) - self._jitter) / 16
+            self.jitter_ticks += (abs(transit - self._transit) - self.jitter_ticks) / 16
         self._transit = transit
+
+    @property
+    def lost(self) -> int:
+        """Packets missing since the start; negative when there were more duplicates."""
+        return self.highest - self._first + 1 - self._received
+
+    def fraction_lost(self) -> float:
+        """Share of the packets missing since the last report, 0..1."""
+        expected = self.highest - self._first + 1 - self._expected_before
+        lost = max(0, expected - (self._received - self._received_before))
+        return lost / expected if expected > 0 else 0.0
+
+    def reported(self) -> None:
+        """A report has been made: the next fraction counts from here."""
+        self._expected_before = self.highest - self._first + 1
+        self._received_before = self._received
+
+
+class ReceptionStatistics:
+    """What our receiver reports say of the stream being received; a new SSRC starts afresh."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_us = int(interval_s * 1e6)
+        self._stream: _Stream | None = None
+        self._last_report_us: int | None = None
+        self._last_loss = 0.0
+        self._last_sender_report = (0, 0)
+
+    def packet_received(self, ssrc: int, sequence_number: int, rtp_timestamp: int, arrival_us: int) -> None:
+        """Count one packet of the stream."""
+        if self._stream is None or ssrc != self._stream.ssrc:
+            self._stream = _Stream(ssrc)
+        self._stream.count(sequence_number, rtp_timestamp, arrival_us)
         if self._last_report_us is None:
             self._last_report_us = arrival_us
 
@@ -165,28 +188,25 @@ class ReceptionStatistics:
 
     def receiver_report(self, own_ssrc: int, now_us: int) -> bytes | None:
         """The receiver report that is due now, or None: one per interval, and early when a clean stream turns lossy."""
-        if self._ssrc is None or self._last_report_us is None or self._first is None:
+        stream = self._stream
+        if stream is None or self._last_report_us is None:
             return None
-        since_us = now_us - self._last_report_us
-        expected = self._highest - self._first + 1
-        expected_now = expected - self._expected_before
-        lost_now = max(0, expected_now - (self._received - self._received_before))
-        loss = lost_now / expected_now if expected_now > 0 else 0.0
-        is_early = self._last_loss <= EARLY_REPORT_LOSS < loss and since_us >= _EARLY_REPORT_AFTER_US
+        since_us, loss = now_us - self._last_report_us, stream.fraction_lost()
+        is_early = self._last_loss <= EARLY_REPORT_LOSS < loss and since_us >= EARLY_REPORT_AFTER_US
         if since_us < self._interval_us and not is_early:
             return None
         self._last_report_us, self._last_loss = now_us, loss
-        self._expected_before, self._received_before = expected, self._received
-        lost_total = max(-(1 << 23), min((1 << 23) - 1, expected - self._received))
+        stream.reported()
+        lost_total = max(-(1 << 23), min((1 << 23) - 1, stream.lost))
         lsr, lsr_us = self._last_sender_report
-        dlsr = (now_us - lsr_us) * _NTP_UNITS_PER_S // 1_000_000 if lsr else 0
-        return _HEADER.pack(0x81, RECEIVER_REPORT, 7) + struct.pack(
+        dlsr = (now_us - lsr_us) * NTP_UNITS_PER_S // 1_000_000 if lsr else 0
+        return HEADER.pack(0x81, RECEIVER_REPORT, 7) + struct.pack(
             "!IIIIIII",
             own_ssrc,
-            self._ssrc,
+            stream.ssrc,
             min(255, int(loss * 256)) << 24 | lost_total & 0xFFFFFF,
-            self._highest & 0xFFFFFFFF,
-            int(self._jitter) & 0xFFFFFFFF,
+            stream.highest & 0xFFFFFFFF,
+            int(stream.jitter_ticks) & 0xFFFFFFFF,
             lsr,
             dlsr & 0xFFFFFFFF,
         )

@@ -84,7 +84,7 @@ async def main(role: str, addresses: tuple[str, ...] | None, tag_bits: int, roun
     await listen()  # both have spoken
     await link.close()
     await asyncio.sleep(0.3)
-    say(wire=meter.snapshot(), received=received[0], stats=link.stats())
+    say(wire=meter.snapshot(), received=received[0], srtp_tag_bytes=link.stats().srtp_tag_bytes)
 
 
 if __name__ == "__main__":

@@ -245,7 +245,7 @@ def test_chromium_plays_our_sound_and_its_microphone_reaches_us(
     assert counters["packetsLost"] == 0
     assert counters["concealedSamples"] < 0.05 * len(heard), "0 on an idle machine; a busy one delays packets"
     assert counters["packetsReceived"] > 60
-    assert stats["srtp_tag_bytes"] == 10
+    assert stats.srtp_tag_bytes == 10
     assert any(report.round_trip_ms is not None for report in reports)
 
     contents = [packet.content for packet in got if isinstance(packet.content, AudioPayload)]

@@ -179,7 +179,7 @@ def test_the_link_greets_first_and_says_bye_once(lab: LinkLab) -> None:
 def test_srtp_tag_is_the_one_asked_for(lab: LinkLab, bits: int, tag_bytes: int) -> None:
     async def run() -> tuple[Any, Any]:
         async with lab.pair(srtp_tag_bits=bits) as (alice, bob):
-            return alice.stats()["srtp_tag_bytes"], bob.stats()["srtp_tag_bytes"]
+            return alice.stats().srtp_tag_bytes, bob.stats().srtp_tag_bytes
 
     assert asyncio.run(run()) == (tag_bytes, tag_bytes)
 
@@ -188,7 +188,7 @@ def test_a_short_tag_at_one_end_only_falls_back_to_80_bits(lab: LinkLab) -> None
     async def run() -> tuple[Any, Any]:
         alice, bob = lab.link(srtp_tag_bits=32), lab.link()
         await lab.join(alice, bob)
-        tags = alice.stats()["srtp_tag_bytes"], bob.stats()["srtp_tag_bytes"]
+        tags = alice.stats().srtp_tag_bytes, bob.stats().srtp_tag_bytes
         await asyncio.gather(alice.close(), bob.close())
         return tags
 
@@ -226,7 +226,7 @@ def test_closing_one_end_tells_the_other(lab: LinkLab) -> None:
             with pytest.raises(LinkError, match="ended"):
                 await bob.send_control(Bye())
             bob.send_audio(b"x", 0, TALK)
-            assert bob.stats()["unsent_audio"] == 1
+            assert bob.stats().unsent_audio == 1
         assert states == [LinkState.CLOSED]
 
     asyncio.run(run())
@@ -308,7 +308,7 @@ def test_a_flood_from_strangers_does_not_stop_the_sound(lab: LinkLab, speech_pac
                     flooder.sendto(kinds[junk % 4] + bytes(100), target)
                 await asyncio.sleep(0.01)
         await lab.until(lambda: len(got) == 40)
-        dropped = bob.stats()["dropped_datagrams"]
+        dropped = bob.stats().dropped_datagrams
         await asyncio.gather(alice.close(), bob.close())
         return len(got), dropped
 
@@ -331,7 +331,7 @@ def test_garbage_on_the_control_channel_is_dropped_and_counted(lab: LinkLab) -> 
             channel.send(bytes([MESSAGE_MAGIC, 99, 0x90]))
             await alice.send_control(Bye(reason="after all that"))
             await lab.until(lambda: got)
-            return got, bob.stats()["dropped_control"], bob.control_counters
+            return got, bob.stats().dropped_control, bob.control_counters
 
     got, dropped, counters = asyncio.run(run())
     assert got == [Bye(reason="after all that")]
@@ -345,7 +345,7 @@ def test_sctp_bytes_that_aiortc_cannot_handle_do_not_end_the_call(lab: LinkLab, 
         async with lab.pair() as (alice, bob):
             bob.on_audio(got.append)
             await alice.wait_control()
-            dtls: Any = alice._transceiver.receiver.transport
+            dtls: Any = alice._negotiation.connection.getTransceivers()[0].receiver.transport
             for junk in (b"x", bytes(11), bytes(200), bytes(range(256)) * 4):
                 await dtls._send_data(junk)
             for index in range(5):
@@ -416,7 +416,7 @@ def test_channel_after_channel_ends_the_link(lab: LinkLab) -> None:
         async with lab.pair() as (alice, bob):
             await alice.wait_control()
             for _ in range(8):
-                alice._pc.createDataChannel("more")
+                alice._negotiation.connection.createDataChannel("more")
             await lab.until(lambda: bob.state is LinkState.CLOSED)
 
     asyncio.run(run())

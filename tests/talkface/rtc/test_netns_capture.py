@@ -173,7 +173,7 @@ def test_the_meter_agrees_with_the_capture(
         metered_all = sum(wire[way]["bytes"] for way in ("up", "down")) + wire["setup_bytes"] + wire["identity_bytes"]
         assert metered_all == pytest.approx(sum(seen.total for seen in captured.values()), rel=0.01)
         assert metered["stun"] + metered["dtls_sctp"] > 0
-        assert results[own]["stats"]["srtp_tag_bytes"] == tag_bits // 8
+        assert results[own]["srtp_tag_bytes"] == tag_bits // 8
         assert results[own]["received"] == captured[network.addresses[other]].datagrams[DatagramKind.RTP]
         assert all(seen.other == 0 for seen in captured.values())
         for name in ("style", "redundancy"):
