@@ -92,7 +92,7 @@ ARROWS: dict[str, set[str]] = {
     "training.landmarks": {"training.data"},
     "training.lip_expert": {"training.data", "training.loss"},
     "training.prepare": {"training.data", "training.lip_expert"},
-    "training.evaluate": {"training.data", "training.metrics", "training"},
+    "training.evaluate": {"training.data", "training.metrics"},
     "training.likeness": {"training", "training.data"},
     #
     "talkface": {

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.clip_format import Clip
 from training.data.clip_store import ClipSource
 from training.data.clip_video import write_video
+from training.data.contact_sheet import contact_sheet, write_png
 from training.loss.feature_networks import FeatureNetworks
 from training.metrics import frames_to_unit, high_band_ratio, landmark_distance, psnr, ssim
 from training.networks import TrainNetworks
@@ -85,17 +85,3 @@ def write_samples(networks: TrainNetworks, clips: ClipSource, persons: list[str]
     write_png(folder / f"step_{step:08d}.png", contact_sheet(rows))
     drawn = reconstruct_clip(networks, clip, person, Source.LIVE)
     write_video(folder / f"step_{step:08d}.mp4", np.concatenate([clip.frames, drawn], axis=2), audio=clip.samples)
-
-
-def contact_sheet(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Rows of [N, R, R, 3] pictures to one picture."""
-    width = max(len(row) for row in rows)
-    sheet = [np.concatenate([*row, *[np.zeros_like(row[0])] * (width - len(row))], axis=1) for row in rows if len(row)]
-    return np.concatenate(sheet, axis=0)
-
-
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """[H, W, 3] uint8 to a file."""
-    from torchvision.io import write_png as torchvision_write_png
-
-    torchvision_write_png(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1), str(path))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.data.clip_format import Clip
 from training.data.clip_store import resize_frames
 from training.data.clip_video import write_video
-from training.validate import contact_sheet, write_png
+from training.data.contact_sheet import contact_sheet, write_png
 
 COLUMNS = 6
 

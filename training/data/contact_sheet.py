@@ -1,0 +1,23 @@
+"""Many pictures in one, for people to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def contact_sheet(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Rows of [N, R, R, 3] pictures to one picture."""
+    width = max(len(row) for row in rows)
+    sheet = [np.concatenate([*row, *[np.zeros_like(row[0])] * (width - len(row))], axis=1) for row in rows if len(row)]
+    return np.concatenate(sheet, axis=0)
+
+
+def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """[H, W, 3] uint8 to a file."""
+    from torchvision.io import write_png as torchvision_write_png
+
+    torchvision_write_png(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1), str(path))
