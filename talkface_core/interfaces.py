@@ -55,7 +55,7 @@ class FaceIdentity:
     """[num_layers, latent_dim] static per-layer offsets, or None (the paper)."""
 
 
-class StyleEncoder(Protocol):
+class StyleSession(Protocol):
     """Camera frames to style values (paper III.E); causal, with state of its own."""
 
     def encode_frame(self, frame: NDArray[np.uint8]) -> NDArray[np.float32] | None:
@@ -119,7 +119,7 @@ class FaceModel(Protocol):
 
     info: FaceModelInfo
 
-    def style_encoder(self) -> StyleEncoder: ...
+    def style_encoder(self) -> StyleSession: ...
 
     def payload_encoder(self) -> StylePayloadEncoder: ...
 

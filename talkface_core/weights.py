@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from talkface_core.face.generator import GeneratorConfig
 from talkface_core.face.image_encoder import ImageEncoder
 from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import FaceIdentity
+from talkface_core.style.path import DEFAULT_STYLE_SETTINGS, StyleSettings
 from talkface_core.style.tables import StyleTables, default_style_tables
 
 WEIGHTS_FORMAT = "talkface-face-model"
@@ -47,6 +48,8 @@ MAX_SHARDS = 64
 _IDENTITY_Z = "identity.z"
 _IDENTITY_OFFSETS = "identity.layer_offsets"
 _IMAGE_ENCODER = "image_encoder."
+_STYLE_SETTINGS = "style_settings"
+"""Optional field of the configuration: how E_style looks at frames; absent: `DEFAULT_STYLE_SETTINGS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,9 @@ def save_face_weights(folder: Path, weights: FaceWeights, *, half: bool = True, 
         "notes": dict(weights.notes),
         "shards": shards,
     }
+    if weights.networks.style_settings != DEFAULT_STYLE_SETTINGS:
+        # Only what departs from it is said, so that weights keep the hash that they had before there was a choice.
+        config[_STYLE_SETTINGS] = asdict(weights.networks.style_settings)
     text = json.dumps(config, indent=1, sort_keys=True) + "\n"
     old = {p.name for p in folder.glob("model-*.safetensors")}
     _write_whole(folder / CONFIG_NAME, text.encode())
@@ -136,7 +142,7 @@ def load_face_weights(path: Path) -> FaceWeights:
         tensors |= read_shard(config_path.parent, shard)
     identity = _take_identity(tensors, generator, config_path)
     image_encoder = _take_image_encoder(tensors, generator, config_path)
-    networks = FaceNetworks(generator)
+    networks = FaceNetworks(generator, _style_settings(config, config_path))
     _fill(networks, tensors, config_path)
     return FaceWeights(
         name=config["name"],
@@ -174,6 +180,24 @@ def read_weights_config(path: Path) -> dict[str, Any]:
     if not 1 <= len(config["shards"]) <= MAX_SHARDS:
         raise WeightsError(f"{path}: {len(config['shards'])} shards, must be 1..{MAX_SHARDS}")
     return config
+
+
+def _style_settings(config: dict[str, Any], path: Path) -> StyleSettings:
+    """How E_style looks at frames, from a weights configuration; weights that do not say so are of the default.
+
+    Raises:
+        WeightsError: another field or value than this version knows.
+    """
+    if _STYLE_SETTINGS not in config:
+        return DEFAULT_STYLE_SETTINGS
+    stored = config[_STYLE_SETTINGS]
+    names = {f.name for f in fields(StyleSettings)}
+    if not isinstance(stored, dict) or set(stored) != names or not all(type(v) is bool for v in stored.values()):
+        raise WeightsError(
+            f"{path}: {_STYLE_SETTINGS} must hold true or false for each of {', '.join(sorted(names))}; "
+            "install the version of talkface that made these weights"
+        )
+    return StyleSettings(**stored)
 
 
 def read_shard(folder: Path, shard: Any) -> dict[str, Tensor]:

@@ -151,7 +151,6 @@ def make_lessons(
         if file is None
         else np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
     )
-    steps = networks.quantiser.steps
     values, start = [], 0
     for index, record in enumerate(records):
         clip = read_clip(folder, record)
@@ -169,7 +168,7 @@ def make_lessons(
                 if sentence is None
                 else synthetic_mels(clip.samples, sentence, config.audio, rng, len(clip.frames))
             )
-        values.append((raw_style_values(networks, clip) / steps).round() * steps)
+        values.append(networks.quantiser.round(raw_style_values(networks, clip)))
         start = end
     lips = torch.cat(values)
     lips[:, :BASE_STYLE_VALUES] = 0

@@ -161,7 +161,7 @@ class StyleSection:
     context_frames: int = 4
     """Frames before the drawn ones that warm up the LSTM."""
     mask_mouth: bool = True
-    """Cover the mouth in the base layer's picture, so that lips come from the sound."""
+    """Cover the mouth in the base layer's picture, so that lips come from the sound; the weights say so."""
     drop: float = 0.1
     """Share of clips with d = 0."""
     drop_lips: float = 0.3
@@ -174,7 +174,7 @@ class StyleSection:
     """The quantiser's step in 64ths of the encoder's own unit. A value that spreads over less than a step tells
     nothing: finer steps cost bits and let fine motion through."""
     center: bool = False
-    """Subtract the style's mean over the frames seen, so that identity cannot hide in it."""
+    """Subtract the style's mean over the frames seen so far, so that identity cannot hide in it; the weights say so."""
 
     def __post_init__(self) -> None:
         require(1 <= self.step_64ths <= 512, "style.step_64ths", f"must be 1 to 512, not {self.step_64ths}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +26,8 @@ from talkface_core.weights import STYLE_TRACK_NAME, FaceWeights, save_face_weigh
 from training.checkpoint import latest_checkpoint, load_checkpoint
 from training.config import ModelConfig, TrainConfig
 from training.config_values import from_dict
-from training.data.clip_format import Clip, read_clip, read_manifest
+from training.data.clip_format import Clip, ClipRecord, read_clip, read_manifest
+from training.data.clip_store import resize_clip, spread
 from training.networks import TrainNetworks, to_pictures
 from training.reconstruct import raw_style_values
 from training.state import fill_module
@@ -58,7 +60,7 @@ class ExportOptions:
     notes: tuple[tuple[str, str], ...] = ()
     """Licence, data, command: (key, text)."""
     max_clips: int = 60
-    """Clips from which style statistics are taken."""
+    """Most clips from which style statistics are taken, and most of the person's own for the reel."""
 
 
 def load_run(run: Path) -> tuple[TrainConfig, TrainNetworks, list[str]]:
@@ -92,50 +94,96 @@ def export_run(options: ExportOptions) -> str:
     Raises:
         WeightsError, ValueError: run, data or person do not fit.
     """
-    config, networks, persons = load_run(options.run)
-    if options.blend is not None:
-        other_config, other, other_persons = load_run(options.blend)
-        if other_config.model != config.model or other_persons != persons:
-            raise ValueError(f"--blend {options.blend}: another model or other persons than {options.run}")
-        blend_into(networks, other, options.blend_share)
+    networks, persons = _load_networks(options)
     person = options.person or persons[0]
     if person not in persons:
         raise ValueError(f"--person {person!r} is not in the run; there are {', '.join(persons)}")
-    records = [
-        r for r in read_manifest(options.data) if r.split == "train" and r.has_sound and r.num_frames >= MIN_FRAMES
-    ]
-    if networks.identities.encoder is None:
-        records = [r for r in records if r.person == person] or records
-    if not records:
-        raise ValueError(f"{options.data} holds no training clip with sound to take style statistics from")
-    clips = [read_clip(options.data, r) for r in records[:: max(1, len(records) // options.max_clips)]]
-    own_clips = [clip.person == person for clip in clips]
-    tracks = [raw_style_values(networks, clip).numpy() for clip in clips]
-    scale = np.concatenate(tracks).std(axis=0).clip(1e-3).astype(np.float32)
+    by_picture = networks.identities.encoder is not None
+    clips = choose_clips(options.data, person, options.max_clips, by_picture=by_picture)
+    side = networks.config.model.resolution_px
+    read = {r.name: resize_clip(read_clip(options.data, r), side) for r in (*clips.measured, *clips.reel, clips.face)}
+    tracks = {r.name: raw_style_values(networks, read[r.name]).numpy() for r in (*clips.measured, *clips.reel)}
+    scale = np.concatenate([tracks[r.name] for r in clips.measured]).std(axis=0).clip(1e-3).astype(np.float32)
     networks.faces.style_scale.copy_(torch.from_numpy(scale))
     # The quantiser's step of training, in the new unit, is what the networks are used to.
     steps = (networks.quantiser.steps.numpy() / scale * STEP_DENOMINATOR).round().clip(8, 8 * STEP_DENOMINATOR)
-    sigma_tracks = [(t / scale).astype(np.float32) for t in tracks]
+    sigma_tracks = {name: (track / scale).astype(np.float32) for name, track in tracks.items()}
     tables = fit_style_tables(
-        [at_rate(t) for t in sigma_tracks],
+        [at_rate(sigma_tracks[r.name]) for r in clips.measured],
         steps_64ths=tuple(int(s) for s in steps),
         refresh_every=max(1, round(STYLE_HZ)),
         lips_share=1.0 - 1e-3,
     )
-    first = own_clips.index(True) if any(own_clips) else 0
-    identity = _identity(networks, persons.index(person), clips[first])
     weights = FaceWeights(
         name=options.name,
         networks=_without_mapping(networks.faces),
         tables=tables,
-        identity=identity,
+        identity=_identity(networks, persons.index(person), read[clips.face.name]),
         image_encoder=networks.identities.encoder,
         notes=dict(options.notes),
     )
     digest = save_face_weights(options.out, weights)
-    reel = [track for track, is_own in zip(sigma_tracks, own_clips, strict=True) if is_own] or sigma_tracks
-    StyleTrack(chain_tracks(reel), Fraction(25)).save(options.out / STYLE_TRACK_NAME)
+    reel = chain_tracks([sigma_tracks[r.name] for r in clips.reel])
+    StyleTrack(reel, Fraction(25)).save(options.out / STYLE_TRACK_NAME)
     return digest
+
+
+def _load_networks(options: ExportOptions) -> tuple[TrainNetworks, list[str]]:
+    """The run's averaged networks, another run blended in where that is asked for, and the persons."""
+    config, networks, persons = load_run(options.run)
+    if not config.style.enabled:
+        # Never trained: d must be 0, as it was while the rest was.
+        for parameter in networks.faces.style_decoder.parameters():
+            parameter.zero_()
+    if options.blend is None:
+        return networks, persons
+    other_config, other, other_persons = load_run(options.blend)
+    if other_config.model != config.model or other_persons != persons:
+        raise ValueError(f"--blend {options.blend}: another model or other persons than {options.run}")
+    if other.faces.style_settings != networks.faces.style_settings:
+        raise ValueError(f"--blend {options.blend}: another style.mask_mouth or style.center than {options.run}")
+    blend_into(networks, other, options.blend_share)
+    return networks, persons
+
+
+@dataclass(frozen=True, slots=True)
+class ExportClips:
+    """Which training clips an export looks at."""
+
+    measured: list[ClipRecord]
+    """Style statistics are taken from these."""
+    reel: list[ClipRecord]
+    """The recorded style is made of these."""
+    face: ClipRecord
+    """Its first frame is the identity's picture."""
+
+
+def choose_clips(folder: Path, person: str, max_clips: int, *, by_picture: bool) -> ExportClips:
+    """Clips of a person, and for the statistics of everybody where pictures make the identities.
+
+    Args:
+        folder: prepared clips.
+        max_clips: most of each list; far apart in the manifest where there are more.
+        by_picture: an image encoder makes the identity from the person's picture.
+
+    Raises:
+        ValueError: nothing with sound to measure, or no picture of the person where one is needed.
+    """
+    train = [r for r in read_manifest(folder) if r.split == "train"]
+    moving = [r for r in train if r.has_sound and r.num_frames >= MIN_FRAMES]
+    if not moving:
+        raise ValueError(f"{folder} holds no training clip with sound to take style statistics from")
+    own = [r for r in moving if r.person == person]
+    # A person of stills alone has a face to show, and no style.
+    pictured = own or [r for r in train if r.person == person]
+    if by_picture and not pictured:
+        raise ValueError(f"{folder} holds no training clip of {person!r}, whose face is asked for: choose by --person")
+    measured = moving if by_picture else own or moving
+    return ExportClips(_far_apart(measured, max_clips), _far_apart(own or moving, max_clips), (pictured or moving)[0])
+
+
+def _far_apart(records: Sequence[ClipRecord], count: int) -> list[ClipRecord]:
+    return [records[i] for i in sorted(spread(len(records), count))]
 
 
 @torch.no_grad()
@@ -161,7 +209,7 @@ def _without_mapping(faces: FaceNetworks) -> FaceNetworks:
 
     m goes straight to G: no recipe trains or uses the mapping from StyleGAN's random z, 4 MB in eight layers.
     """
-    small = FaceNetworks(dataclasses.replace(faces.config, mapping_layers=1))
+    small = FaceNetworks(dataclasses.replace(faces.config, mapping_layers=1), faces.style_settings)
     kept = {n: t for n, t in faces.state_dict().items() if not n.startswith(MAPPING)}
     mean_latent = faces.generator.mapping.mean_latent
     fill_module(small, {**small.state_dict(), **kept}, "export")

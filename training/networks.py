@@ -1,8 +1,8 @@
 """What a run trains: the face networks, where identities come from, the discriminators, the contrastive heads.
 
-    frames, covered ── E_style ─ values ─ quantiser stand-in ─ decoder ── d ┐
-    sound window ───── E_audio ───────────────────────────────────────── e ├ m = e + z + d ── G ── frames
-    person / reference frame ── table / E_image ──────────────────────── z ┘
+    frames ─── the style path ─ values ─ noise, or the quantiser ─ decoder ── d ┐
+    sound window ───── E_audio ─────────────────────────────────────────── e ├ m = e + z + d ── G ── frames
+    person / reference frame ── table / E_image ────────────────────────── z ┘
 
 Shapes: B clips, T drawn frames, W = context + T, D latent dimension, L generator layers, P persons.
 """
@@ -12,15 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkface_core.face.generator import GeneratorConfig, Window
 from talkface_core.face.image_encoder import ImageEncoder
 from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import BASE_STYLE_VALUES, STYLE_VALUES
-from talkface_core.style.encoder import FACE_PX, MOUTH_PX
-from talkface_core.style.input import crop_mouth, hide_mouth
+from talkface_core.style.encoder import MOUTH_PX
+from talkface_core.style.path import StyleSettings, encode_style
 from talkface_core.style.quantiser import StyleQuantiser
 from training.config import ModelConfig, TrainConfig
 from training.data.sampler import Batch
@@ -76,7 +75,8 @@ class TrainNetworks(nn.Module):
             channel_max=model.channel_max,
         )
         self.config = config
-        self.faces = FaceNetworks(generator)
+        settings = StyleSettings(mask_mouth=config.style.mask_mouth, center=config.style.center)
+        self.faces = FaceNetworks(generator, settings)
         if model.learned_noise:
             self.faces.generator.synthesis.learn_noise()
         # Small e and d at the start: m begins near z and motion grows out of it.
@@ -175,27 +175,23 @@ class TrainNetworks(nn.Module):
             mel = encoder.mel(windows.flatten(0, 1))
         return encoder.encode_mel(mel).float().unflatten(0, windows.shape[:2])
 
+    def encode_style(self, batch: Batch) -> Tensor:
+        """Values of all W frames before quantisation, [B, W, V]."""
+        values, _ = encode_style(
+            self.faces.style_encoder,
+            self.faces.style_settings,
+            to_pictures(batch.frames),
+            batch.points,
+            cover_growth=batch.cover_scale,
+        )
+        return values
+
     def _style_values(self, batch: Batch, straight_through: bool) -> Tensor:
         """Values of all W frames with the quantiser's noise or rounding, [B, W, V]."""
-        b, w = batch.points.shape[:2]
-        style = self.config.style
-        if not style.enabled:
+        if not self.config.style.enabled:
             return batch.style_noise * 0
-        crops = to_pictures(batch.frames.flatten(0, 1))
-        points = batch.points.flatten(0, 1)
-        faces = F.interpolate(crops, size=(FACE_PX, FACE_PX), mode="area")
-        if style.mask_mouth:
-            growth = batch.cover_scale.repeat_interleave(w)
-            faces = hide_mouth(faces, points * (FACE_PX / crops.shape[-1]), growth=growth)
-        mouths = crop_mouth(crops, points)
-        values, _ = self.faces.style_encoder(faces.unflatten(0, (b, w)), mouths.unflatten(0, (b, w)))
-        if style.center:
-            values = values - values.mean(dim=1, keepdim=True)
-        values = values.float()
-        steps = self.quantiser.steps
-        if straight_through:
-            return values + ((values / steps).round() * steps - values).detach()
-        return values + batch.style_noise * steps
+        values = self.encode_style(batch)
+        return self.quantiser.round(values) if straight_through else self.quantiser.add_noise(values, batch.style_noise)
 
     def _decode_style(self, values: Tensor, batch: Batch) -> Tensor:
         """[B, T, V] to d [B * T, D], with the layers dropped that the batch says."""
@@ -207,5 +203,5 @@ class TrainNetworks(nn.Module):
 
 
 def to_pictures(pixels: Tensor) -> Tensor:
-    """[N, 3, R, R] uint8 to float32 in [-1, 1]."""
+    """[..., 3, R, R] uint8 to float32 in [-1, 1]."""
     return pixels.float() / 127.5 - 1

@@ -17,8 +17,9 @@ from training.data.clip_video import write_video
 from training.data.contact_sheet import contact_sheet, write_png
 from training.loss.feature_networks import FeatureNetworks
 from training.metrics import frames_to_unit, high_band_ratio, landmark_distance, psnr, ssim
+from training.mode import Mode
 from training.networks import TrainNetworks
-from training.reconstruct import Source, reconstruct_clip
+from training.reconstruct import reconstruct_clip
 
 GRID_COLUMNS = 6
 
@@ -43,11 +44,11 @@ def validate(
         frames = range(0, len(clip.frames), every)
         real = frames_to_unit(clip.frames[list(frames)])
         row: dict[str, float] = {}
-        for prefix, source in (("val/", Source.LIVE), ("val/audio_", Source.AUDIO)):
-            drawn = reconstruct_clip(networks, clip, person_row(persons, clip), source, frames=frames)
+        for prefix, mode in (("val/", Mode.LIVE), ("val/audio_", Mode.AUDIO)):
+            drawn = reconstruct_clip(networks, clip, person_row(persons, clip), mode, frames=frames)
             fake = frames_to_unit(drawn)
             row[f"{prefix}psnr"] = float(psnr(real, fake).mean())
-            if source is Source.LIVE:
+            if mode is Mode.LIVE:
                 row["val/ssim"] = float(ssim(real, fake).mean())
                 row["val/sharpness"] = high_band_ratio(real, fake)
             if features.landmarks is not None:
@@ -77,11 +78,11 @@ def write_samples(networks: TrainNetworks, clips: ClipSource, persons: list[str]
     person = person_row(persons, clip)
     moments = range(0, len(clip.frames), max(1, len(clip.frames) // GRID_COLUMNS))[:GRID_COLUMNS]
     rows = [clip.frames[list(moments)]]
-    for source in (Source.LIVE, Source.BASE, Source.AUDIO):
-        rows.append(reconstruct_clip(networks, clip, person, source, frames=moments))
+    for mode in (Mode.LIVE, Mode.BASE, Mode.AUDIO):
+        rows.append(reconstruct_clip(networks, clip, person, mode, frames=moments))
     if clips.num_clips > 1:
         other = clips.clip(1).samples
-        rows.append(reconstruct_clip(networks, clip, person, Source.BASE, frames=moments, samples=other))
+        rows.append(reconstruct_clip(networks, clip, person, Mode.SWAPPED, frames=moments, samples=other))
     write_png(folder / f"step_{step:08d}.png", contact_sheet(rows))
-    drawn = reconstruct_clip(networks, clip, person, Source.LIVE)
+    drawn = reconstruct_clip(networks, clip, person, Mode.LIVE)
     write_video(folder / f"step_{step:08d}.mp4", np.concatenate([clip.frames, drawn], axis=2), audio=clip.samples)

@@ -1,4 +1,4 @@
-"""Prepares renderers beside the event loop: loading, warm-up, and the change of face when an identity arrives."""
+"""Makes renderers beside the event loop: compiled, warmed up, exchanged when an identity arrives."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from talkface_core.interfaces import FaceIdentity, FaceModel, FaceRenderer
 
 
 class FaceSwitcher:
-    """Builds one renderer at a time; of several identities that arrive meanwhile the last one wins."""
+    """Builds one renderer at a time; of several identities that arrive meanwhile the last one is shown, and only it."""
 
     def __init__(self, model: FaceModel, runtime: str) -> None:
         self.usual_render_us = 0
-        """Time of one frame, measured after warm-up."""
+        """Time of one frame of the first renderer, measured after warm-up; 0 before."""
         self._model = model
         self._runtime = runtime
         self._next: FaceIdentity | None = None
@@ -36,13 +36,16 @@ class FaceSwitcher:
     def switch(
         self, identity: FaceIdentity, use: Callable[[FaceRenderer], None], on_failure: Callable[[str], None]
     ) -> None:
-        """Build a renderer for this identity in the background, then hand it to `use`."""
+        """Build a renderer for this identity in the background, then hand it to `use`.
+
+        While a build is under way this one comes after it, with the functions that the first was given.
+        """
         self._next = identity
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._switch(use, on_failure))
 
     async def stop(self) -> None:
-        """Wait for a build that is under way; nothing is handed out any more."""
+        """Hand nothing out any more. A build that is under way ends in its thread, without being waited for."""
         self._next = None
         if self._task is not None:
             self._task.cancel()

@@ -20,7 +20,7 @@ from sender.errors import SourceError
 from sender.sources.interfaces import FrameSource
 from sender.sources.style import PictureStats
 from sender.sources.style_timeline import StyleTimeline
-from talkface_core.interfaces import StyleEncoder
+from talkface_core.interfaces import StyleSession
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class LiveStyle:
 
     name = "live"
 
-    def __init__(self, frames: FrameSource, encoder: StyleEncoder, frame_rate: Fraction) -> None:
+    def __init__(self, frames: FrameSource, encoder: StyleSession, frame_rate: Fraction) -> None:
         """`frame_rate` is the model's: its encoder has a memory and wants pictures at that pace."""
         self._frames = frames
         self._encoder = encoder

@@ -46,10 +46,10 @@ def evaluate(
     from receiver.identity_store import identity_for_model
     from talkface_core.face.model import load_face_model
     from training.evaluate.ablation import table_one
-    from training.evaluate.clip import Mode
     from training.evaluate.run import EvaluateOptions, write_report
     from training.evaluate.run import evaluate as run_evaluation
     from training.evaluate.through_wire import WireSettings
+    from training.mode import Mode
 
     wire = None
     if through_wire is not None:

@@ -20,7 +20,7 @@ from talkface.edit.directions import FramePair, Semantic, average_direction, edi
 from talkface.edit.inversion import Inversion, InversionConfig, invert
 from talkface_core.face.generator import Generator
 from talkface_core.face.model import TalkfaceModel
-from talkface_core.face.networks import picture_to_uint8
+from talkface_core.face.networks import base_latents, picture_to_uint8
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity
 from talkface_core.runtime.choice import make_runtime
 from talkface_core.sound.mel import WINDOW_SAMPLES, MelWindow, frame_window
@@ -100,12 +100,8 @@ class ModelFace:
         return self.start if self.model.weights.image_encoder is None else self.model.encode_portrait(crop)
 
     def draw(self, identity: FaceIdentity) -> Picture:
-        config = self.generator.config
-        base = np.broadcast_to(identity.z, (config.num_layers, config.latent_dim)).astype(np.float32)
-        if identity.layer_offsets is not None:
-            base = base + identity.layer_offsets
         no_style = np.zeros((1, STYLE_VALUES), dtype=np.float32)
-        return self._runtime.draw(self._mel.numpy(), no_style, np.ascontiguousarray(base[None], dtype=np.float32))
+        return self._runtime.draw(self._mel.numpy(), no_style, base_latents(self.generator.config, identity))
 
 
 class GeneratorFace:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from talkface_core.errors import WeightsError
 from talkface_core.face.generator import GeneratorConfig
-from talkface_core.face.networks import FaceNetworks, seeded_networks
+from talkface_core.face.networks import FaceNetworks, base_latents, seeded_networks
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
 from talkface_core.runtime.choice import make_runtime
 from talkface_core.runtime.interface import FrameRuntime
@@ -67,23 +67,6 @@ class Renderer:
         mel = self._mel(torch.from_numpy(np.array(audio, dtype=np.float32)[None])).numpy()
         values = self._no_style if style is None else np.ascontiguousarray(style[None], dtype=np.float32)
         return self._drawing.draw(mel, values, self._base_ws)
-
-
-def base_latents(config: GeneratorConfig, identity: FaceIdentity) -> NDArray[np.float32]:
-    """z for every layer, plus the identity's own offsets: [1, L, D].
-
-    Raises:
-        ValueError: the identity was made for a model of another size.
-    """
-    if identity.z.shape != (config.latent_dim,):
-        raise ValueError(f"identity z must be [{config.latent_dim}], not {list(identity.z.shape)}")
-    shape = (config.num_layers, config.latent_dim)
-    base = np.broadcast_to(identity.z, shape).astype(np.float32)
-    if identity.layer_offsets is not None:
-        if identity.layer_offsets.shape != shape:
-            raise ValueError(f"identity layer offsets must be {list(shape)}, not {list(identity.layer_offsets.shape)}")
-        base = base + identity.layer_offsets.astype(np.float32)
-    return np.ascontiguousarray(base[None])
 
 
 class TalkfaceModel:

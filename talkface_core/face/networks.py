@@ -9,24 +9,33 @@ Shapes: B batch, D latent dimension, L generator layers, R resolution, V = 16 st
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from talkface_core.face.generator import Generator, GeneratorConfig, SynthesisBlock, SynthesisNetwork
 from talkface_core.face.layers import upsample2
-from talkface_core.interfaces import STYLE_VALUES
+from talkface_core.interfaces import STYLE_VALUES, FaceIdentity
 from talkface_core.sound.audio_encoder import AudioEncoder
 from talkface_core.style.encoder import StyleDecoder, StyleEncoder
+from talkface_core.style.path import DEFAULT_STYLE_SETTINGS, StyleSettings
 
 
 class FaceNetworks(nn.Module):
-    """E_audio, E_style with its decoder, and G; what a weights file holds."""
+    """E_audio, E_style with its decoder, and G; what a weights file holds.
+
+    Args:
+        config: sizes.
+        style_settings: how E_style looks at frames.
+    """
 
     style_scale: Tensor
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, style_settings: StyleSettings = DEFAULT_STYLE_SETTINGS) -> None:
         super().__init__()
         self.config = config
+        self.style_settings = style_settings
         self.audio_encoder = AudioEncoder(config.latent_dim)
         self.style_encoder = StyleEncoder()
         self.style_decoder = StyleDecoder(config.latent_dim)
@@ -79,6 +88,23 @@ class DrawFrame(nn.Module):
         while picture.shape[-1] < n.config.resolution_px:
             picture = upsample2(picture)
         return picture_to_uint8(picture)
+
+
+def base_latents(config: GeneratorConfig, identity: FaceIdentity) -> NDArray[np.float32]:
+    """z for every layer, plus the identity's own offsets: [1, L, D].
+
+    Raises:
+        ValueError: the identity was made for a model of another size.
+    """
+    if identity.z.shape != (config.latent_dim,):
+        raise ValueError(f"identity z must be [{config.latent_dim}], not {list(identity.z.shape)}")
+    shape = (config.num_layers, config.latent_dim)
+    base = np.broadcast_to(identity.z, shape).astype(np.float32)
+    if identity.layer_offsets is not None:
+        if identity.layer_offsets.shape != shape:
+            raise ValueError(f"identity layer offsets must be {list(shape)}, not {list(identity.layer_offsets.shape)}")
+        base = base + identity.layer_offsets.astype(np.float32)
+    return np.ascontiguousarray(base[None])
 
 
 def drawn_resolution(synthesis: SynthesisNetwork) -> int:

@@ -4,15 +4,16 @@ A payload is one range-coded word stream (Martin 1979, constriction's implementa
 
     kind | anchor id | frame scale | lips state | 12 base residuals | 4 lips indices (if sent)
 
-Loss. Payloads are not chained one to the next. A REFRESH is absolute and decodes alone; every fourth payload is an
-ANCHOR, predicted from the anchor before it; the others are PLAIN, predicted from the last anchor, and nothing depends
-on them. So three of four lost payloads do not matter to any other. Each payload names its anchor (modulo 8): a decoder
-that lost that anchor knows it, still decodes (the tables need no state) and returns an *estimate*, the residual on top
-of the newest anchor it has, until a refresh makes it exact again. `StyleDecoder.is_exact` tells which it was. Lips
-are always absolute, so that layer can be dropped and taken up at any payload.
+Loss. Payloads are not chained one to the next. A REFRESH is absolute, decodes alone and is an anchor; every n-th
+payload (n = 4 in the tables that ship) is an ANCHOR, predicted from the anchor before it; the others are PLAIN,
+predicted from the last anchor, and nothing depends on them. So three of four lost payloads do not matter to any other.
+Each payload names its anchor (modulo 8): a decoder that lost that anchor knows it, still decodes (the tables need no
+state) and returns an *estimate*, the residual on top of the newest anchor it has, until a refresh makes it exact again.
+`StyleCodecDecoder.is_exact` tells which it was. Lips are always absolute, so that layer can be dropped and taken up at
+any payload.
 
 Exactness: everything between the two float conversions is integer arithmetic, so an exact payload gives the encoder's
-`reconstruction` on every machine, within 0.62 steps of what went in.
+`reconstruction` on every machine, within 0.62 steps of what went in (where that lies on the grid of +-40 steps).
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ from talkface_core.style.tables import (
 )
 
 MAX_STYLE_PAYLOAD_BYTES = 64
-"""Far above the longest payload that an encoder makes (16 symbols of at most 16 bits and a header: 38 bytes)."""
+"""Far above the longest payload that an encoder makes: 19 symbols of at most 16 bits each and an anchor id of three,
+about 40 bytes."""
 DEFAULT_REFRESH_EVERY = 17
-"""Payloads between forced refreshes: one second at 60 ms packets."""
+"""Payloads between forced refreshes: one second where every packet of 60 ms carries one, two where every second does.
+A sender asks for refreshes of its own, by time."""
 
 IntArray = NDArray[np.int64]
 
@@ -63,7 +66,7 @@ class _Symbols:
 
 
 class SymbolCoder:
-    """Payload symbols to bytes and back; holds the tables in the coder's form, has no state."""
+    """Payload symbols to bytes and back; holds the tables in the coder's form, remembers nothing between payloads."""
 
     def __init__(self, tables: StyleTables) -> None:
         bank = np.array(tables.bank, dtype=np.float64) / TABLE_TOTAL  # dyadic, hence exact in float64
@@ -276,8 +279,8 @@ class StyleCodecEncoder:
 class StyleCodecDecoder:
     """`StylePayloadDecoder`; give it payloads in order and say when some are missing between.
 
-    Anchor ids count modulo 8, so a gap that swallowed eight anchors and everything between (two seconds at 60 ms
-    packets) can hide a loss: call `reset` after such a gap.
+    Anchor ids count modulo 8, so a gap that swallowed eight anchors and everything between (two seconds where every
+    packet of 60 ms carries a payload) can hide a loss: call `reset` after such a gap.
     """
 
     def __init__(self, tables: StyleTables) -> None:

@@ -78,7 +78,7 @@ class StyleEncoder(nn.Module):
         """Encode consecutive frames.
 
         Args:
-            faces: [B, T, 3, 128, 128] float32 RGB in [-1, 1], mouth region flat.
+            faces: [B, T, 3, 128, 128] float32 RGB in [-1, 1], the mouth covered where the model was trained so.
             mouths: [B, T, 3, 64, 64] float32 RGB in [-1, 1].
             state: what the previous call returned, or None at a start.
 

@@ -1,4 +1,4 @@
-"""What E_style sees of a face crop: the face with its mouth hidden, and the mouth alone (paper III.E).
+"""What E_style sees of a face crop: the face, as a rule with its mouth hidden, and the mouth alone (paper III.E).
 
 The hidden rectangle is placed by the nose and the eyes, which do not move with speech: a mask that followed the chin
 would itself tell how far the mouth is open, and lips would come from the style instead of from the sound.
@@ -90,16 +90,21 @@ def crop_mouth(faces: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(faces, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def style_input(crops: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Both inputs of E_style.
+def style_input(
+    crops: Tensor, points: Tensor, *, mask_mouth: bool, growth: float | Tensor = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Both inputs of E_style; called by `talkface_core.style.path` alone.
 
     Args:
         crops: [N, 3, P, P] float32 RGB in [-1, 1], cut with `face_crop`.
         points: [N, 68, 2] in pixels of the crop.
+        mask_mouth: hide the mouth from the base layer.
+        growth: of the hidden rectangle, scalar or [N].
 
     Returns:
-        faces [N, 3, 128, 128] with the mouth hidden, mouths [N, 3, 64, 64].
+        faces [N, 3, 128, 128], mouths [N, 3, 64, 64].
     """
-    small = F.interpolate(crops, (FACE_PX, FACE_PX), mode="area")
-    scaled = points * (FACE_PX / crops.shape[-1])
-    return hide_mouth(small, scaled), crop_mouth(crops, points)
+    faces = F.interpolate(crops, (FACE_PX, FACE_PX), mode="area")
+    if mask_mouth:
+        faces = hide_mouth(faces, points * (FACE_PX / crops.shape[-1]), growth=growth)
+    return faces, crop_mouth(crops, points)

@@ -1,15 +1,16 @@
-"""The style bottleneck's quantiser: floats in sigma units to grid indices, and its differentiable stand-ins.
+"""The style bottleneck's quantiser: floats to grid indices, for the codec (numpy) and for training (torch) alike.
 
-Training sees uniform noise of one step's width (Balle et al., arXiv 1611.01704), later straight-through rounding; the
-wire sees the integers of `quantise_residual`. The rate proxy is the code length of prediction residuals under a fitted
-Laplace density, which is what `style_tables.py` turns into integer tables.
+The wire sees the integers of `quantise_residual`. Training sees uniform noise of one step's width (Balle et al., arXiv
+1611.01704), later what the far end decodes from an absolute payload, straight through for gradients. The rule itself,
+`within_grid` and `whole_steps`, is written once with operators that arrays and tensors share. The rate proxy is the
+code length of prediction residuals under a Laplace density, which is what `tables.py` turns into integer tables.
 
 Shapes: B clips, T frames, V = 16 style values (12 base, 4 lips).
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,19 +29,21 @@ DEFAULT_STEPS_64THS: tuple[int, ...] = (32,) * STYLE_VALUES
 ROUNDING_OFFSET = 0.38
 """Residuals round up from 1 - 0.38 instead of 0.5, as video coders do: small jitter stays at the prediction, for
 a worst error of 0.62 steps."""
-MIN_LAPLACE_SCALE = 0.1
-"""In steps. Below it a value is constant in practice and its code length would run to zero."""
 
 
-class QuantiserMode(Enum):
-    """What stands in for rounding."""
+Float64s = TypeVar("Float64s", NDArray[np.float64], Tensor)
+"""float64, of numpy or of torch."""
 
-    NOISE = "noise"
-    """Add uniform noise of one step's width: gradients flow, the rate proxy is an upper bound."""
-    STRAIGHT_THROUGH = "straight_through"
-    """Round forwards, identity backwards: the values the receiver will see."""
-    BYPASS = "bypass"
-    """Leave the values alone."""
+
+def within_grid(in_steps: Float64s) -> Float64s:
+    """Clip to the range of the grid."""
+    return in_steps.clip(-MAX_INDEX, MAX_INDEX)
+
+
+def whole_steps(residual: Float64s) -> Float64s:
+    """Round to whole steps, towards zero up to a fraction of 1 - ROUNDING_OFFSET."""
+    magnitude = (abs(residual) + ROUNDING_OFFSET) // 1
+    return magnitude * (1 - 2 * (residual < 0))
 
 
 def to_steps(values: NDArray[np.float32], steps_64ths: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -55,16 +58,13 @@ def to_steps(values: NDArray[np.float32], steps_64ths: NDArray[np.int64]) -> NDA
     """
     if not np.isfinite(values).all():
         raise ValueError("style values must be finite; got NaN or infinity from the style encoder")
-    scaled = np.asarray(values, dtype=np.float64) * STEP_DENOMINATOR / steps_64ths
-    return np.clip(scaled, -MAX_INDEX, MAX_INDEX)
+    return within_grid(np.asarray(values, dtype=np.float64) * STEP_DENOMINATOR / steps_64ths)
 
 
 def quantise_residual(in_steps: NDArray[np.float64], prediction: NDArray[np.int64]) -> NDArray[np.int64]:
     """Integer residual whose sum with `prediction` is within 0.62 steps of `in_steps` (both [..., V])."""
-    residual = in_steps - prediction
-    rounded = np.sign(residual) * np.floor(np.abs(residual) + ROUNDING_OFFSET)
     # Rounding away from a prediction never leaves the grid: |in_steps| <= MAX_INDEX and the offset is below 1/2.
-    return rounded.astype(np.int64)
+    return whole_steps(in_steps - prediction).astype(np.int64)
 
 
 def dequantise(indices: NDArray[np.int64], steps_64ths: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -73,43 +73,35 @@ def dequantise(indices: NDArray[np.int64], steps_64ths: NDArray[np.int64]) -> ND
 
 
 class StyleQuantiser(nn.Module):
-    """Differentiable stand-in for the quantiser in training; it has no parameters to learn."""
+    """The quantiser in training: differentiable, without parameters to learn.
+
+    Args:
+        steps_64ths: [V] step of each value, in 64ths of the unit that the values come in.
+    """
 
     steps: Tensor
+    """[V] in that unit"""
+    steps_64ths: Tensor
+    """[V] float64"""
 
     def __init__(self, steps_64ths: tuple[int, ...] = DEFAULT_STEPS_64THS) -> None:
         super().__init__()
         if len(steps_64ths) != STYLE_VALUES or min(steps_64ths) < 1:
             raise ValueError(f"steps_64ths must hold {STYLE_VALUES} integers >= 1; got {steps_64ths}")
         self.register_buffer("steps", torch.tensor(steps_64ths) / STEP_DENOMINATOR, persistent=False)
+        self.register_buffer("steps_64ths", torch.tensor(steps_64ths, dtype=torch.float64), persistent=False)
 
-    def forward(self, values: Tensor, mode: QuantiserMode) -> Tensor:
-        """[..., V] values in sigma units to what the generator is trained on; same shape."""
-        if mode is QuantiserMode.BYPASS:
-            return values
-        if mode is QuantiserMode.NOISE:
-            return values + (torch.rand_like(values) - 0.5) * self.steps
-        rounded = (values / self.steps).round().clamp(-MAX_INDEX, MAX_INDEX) * self.steps
-        return values + (rounded - values).detach()
+    def add_noise(self, values: Tensor, noise: Tensor) -> Tensor:
+        """Both [..., V]; noise uniform in [-1/2, 1/2] steps: gradients flow, the rate proxy is an upper bound."""
+        return values + noise * self.steps
 
-    def rate_bits(self, values: Tensor, *, leak: float = 0.95) -> Tensor:
-        """Mean bits per style vector that a predictive coder would spend (differentiable in `values`).
-
-        The residual v_t - leak * v_{t-1}, in steps, is given the code length of a Laplace density integrated over one
-        step, with its scale fitted to this batch for each value.
-
-        Args:
-            values: [B, T, V] at the rate at which style is sent, T >= 2.
-            leak: prediction coefficient in [0, 1].
-
-        Returns:
-            scalar, bits per vector (sum over the V values, mean over B and T - 1).
-        """
-        if values.ndim != 3 or values.shape[1] < 2:
-            raise ValueError(f"rate_bits needs [B, T >= 2, V]; got {tuple(values.shape)}")
-        residual = (values[:, 1:] - leak * values[:, :-1]) / self.steps
-        scale = residual.abs().mean(dim=(0, 1)).clamp_min(MIN_LAPLACE_SCALE)
-        return laplace_bits(residual, scale).sum(-1).mean()
+    def round(self, values: Tensor) -> Tensor:
+        """[..., V] float32: forwards what the far end decodes from an absolute payload, backwards the identity."""
+        with torch.no_grad():
+            in_steps = within_grid(values.double() * STEP_DENOMINATOR / self.steps_64ths)
+            rounded = (whole_steps(in_steps) * self.steps_64ths / STEP_DENOMINATOR).float()
+        # Exactly `rounded`, which `values + (rounded - values)` need not be.
+        return rounded + (values - values.detach())
 
 
 def laplace_bits(residual: Tensor, scale: Tensor) -> Tensor:

@@ -15,14 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from talkface_core.face.networks import FaceNetworks
-from talkface_core.style.encoder import StyleState
-from talkface_core.style.input import SquareCrop, face_crop, style_input
+from talkface_core.style.input import SquareCrop, face_crop
+from talkface_core.style.path import StylePathState, encode_style
 from talkface_core.tracking.alignment import CropSquare, cut_tensor, pixels_to_tensor
 from talkface_core.tracking.face_finder import FaceBox, check_picture
 from talkface_core.tracking.tracker import TrackedFace
 
-CROP_PX = 256
-"""Side of the working crop from which E_style's pictures are made."""
 FOLLOW_RATE = 0.005
 """Share of the way to the present face that the crop moves per frame, once as many frames are averaged: 8 s at 25
 frames/s."""
@@ -41,7 +39,9 @@ class FaceFollower(Protocol):
 
 
 class StyleEncoderSession:
-    """`StyleEncoder` of a call: one person, consecutive frames.
+    """`StyleSession` of a call: one person, consecutive frames.
+
+    The crop is cut at the side that the model draws, as training's clips are: it decides how sharp E_style sees.
 
     Args:
         networks: in eval mode.
@@ -56,7 +56,7 @@ class StyleEncoderSession:
         self._is_fixed = crop is not None
         self._crop = crop
         self._averaged = 0
-        self._state: StyleState | None = None
+        self._state: StylePathState | None = None
 
     @property
     def crop(self) -> SquareCrop | None:
@@ -77,12 +77,14 @@ class StyleEncoderSession:
         if not self._is_fixed:
             self._follow(face_crop(face.points))
         assert self._crop is not None
-        square = CropSquare.upright(*self._crop)
-        picture = cut_tensor(pixels_to_tensor(frame), square, CROP_PX) / 127.5 - 1
-        points = torch.from_numpy(square.to_crop(face.points, CROP_PX)).float()
-        faces, mouths = style_input(picture, points[None])
-        values, self._state = self._networks.style_encoder(faces[None], mouths[None], self._state)
-        style: NDArray[np.float32] = (values[0, 0] / self._networks.style_scale).numpy()
+        networks, square = self._networks, CropSquare.upright(*self._crop)
+        side = networks.config.resolution_px
+        picture = cut_tensor(pixels_to_tensor(frame), square, side) / 127.5 - 1
+        points = torch.from_numpy(square.to_crop(face.points, side)).float()
+        values, self._state = encode_style(
+            networks.style_encoder, networks.style_settings, picture[None], points[None, None], self._state
+        )
+        style: NDArray[np.float32] = (values[0, 0] / networks.style_scale).numpy()
         return style
 
     def _follow(self, target: SquareCrop) -> None:

@@ -192,7 +192,7 @@ def fit_style_tables(
     """Fit leaks, spreads and the frequencies of the side information to measured style.
 
     Args:
-        tracks: each [T, 16] in sigma units, **at the rate at which style is sent** (16.7 per second by default).
+        tracks: each [T, 16] in sigma units, **at the rate at which style is sent** (8.3 per second by default).
         anchor_every: payloads between anchors; larger loses less to a lost packet and costs more bits.
         refresh_every: payloads between absolute ones.
         lips_share: share of payloads that will carry the lips layer.

@@ -26,7 +26,7 @@ from receiver.media_packet import PacketIntake
 from receiver.playout.audio_playout import AudioPlayout, PlayoutChunk
 from receiver.playout.media_clock import MediaClock
 from talkface_core.errors import StylePayloadError
-from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo, StyleEncoder, StylePayloadEncoder
+from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo, StylePayloadEncoder, StyleSession
 from talkface_core.sound.opus import OpusDecoder, OpusEncoder
 
 __all__ = ["FaceIdentity", "OpusDecoder"]  # used through the fixture `kit`
@@ -290,7 +290,7 @@ class ChartModel:
         self.renderers: list[ChartRenderer] = []
         self._render_s = render_s
 
-    def style_encoder(self) -> StyleEncoder:
+    def style_encoder(self) -> StyleSession:
         raise AssertionError("a receiver encodes no style")
 
     def payload_encoder(self) -> StylePayloadEncoder:

@@ -15,8 +15,9 @@ import torch
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.face.generator import GeneratorConfig
 from talkface_core.face.image_encoder import ImageEncoder
-from talkface_core.face.networks import seeded_networks
+from talkface_core.face.networks import FaceNetworks, seeded_networks
 from talkface_core.interfaces import FaceIdentity
+from talkface_core.style.path import DEFAULT_STYLE_SETTINGS, StyleSettings
 from talkface_core.style.tables import fit_style_tables, synthetic_tracks
 from talkface_core.weights import FaceWeights, load_face_weights, save_face_weights
 
@@ -75,6 +76,38 @@ def test_an_image_encoder_with_offsets_goes_along(tmp_path: Path) -> None:
     offsets = loaded(pictures).layer_offsets
     assert offsets is not None
     assert torch.equal(offsets, encoder(pictures).layer_offsets)
+
+
+def test_how_frames_are_looked_at_goes_along(saved: Path, tmp_path: Path) -> None:
+    # As always: nothing is said, and that means covered and not centred.
+    assert "style_settings" not in json.loads((saved / "config.json").read_text())
+    assert load_face_weights(saved).networks.style_settings == DEFAULT_STYLE_SETTINGS == StyleSettings()
+    for settings in (StyleSettings(mask_mouth=False), StyleSettings(center=True)):
+        networks = FaceNetworks(CONFIG, settings)
+        networks.load_state_dict(weights().networks.state_dict())
+        digest = save_face_weights(tmp_path, dataclasses.replace(weights(), networks=networks), half=False)
+        loaded = load_face_weights(tmp_path)
+        assert loaded.networks.style_settings == settings
+        assert loaded.sha256 == digest != load_face_weights(saved).sha256
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        [],
+        {},
+        {"mask_mouth": True},
+        {"mask_mouth": 1, "center": False},
+        {"mask_mouth": True, "center": False, "blur": True},
+    ],
+)
+def test_unknown_ways_to_look_are_refused(saved: Path, tmp_path: Path, stored: Any) -> None:
+    folder = copy_of(saved, tmp_path / "w")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "style_settings": stored}))
+    with pytest.raises(WeightsError, match="style_settings must hold true or false for each of center, mask_mouth"):
+        load_face_weights(folder)
 
 
 def test_an_image_encoder_goes_along(tmp_path: Path) -> None:

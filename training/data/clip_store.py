@@ -6,6 +6,7 @@ stand in for a folder.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,21 @@ def resize_frames(frames: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     y = F.interpolate(x, size=(size_px, size_px), mode="bicubic", align_corners=False, antialias=True)
     resized: NDArray[np.uint8] = y.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
     return resized
+
+
+def resize_clip(clip: Clip, size_px: int) -> Clip:
+    """A clip with pictures of another side; the same object where they have it already."""
+    side = clip.frames.shape[1]
+    if side == size_px:
+        return clip
+    points = (clip.points * (size_px / side)).astype(clip.points.dtype)
+    return dataclasses.replace(clip, frames=resize_frames(clip.frames, size_px), points=points)
+
+
+def spread(total: int, count: int) -> set[int]:
+    """`count` of the numbers 0..total-1, far apart: neighbours by name often show one person in one shot."""
+    count = min(count, total)
+    return {(2 * i + 1) * total // (2 * count) for i in range(count)}
 
 
 def split_records(

@@ -196,7 +196,7 @@ class Sampler:
         clip = self._source.clip(index)
         first = int(rng.integers(max(1, len(clip.frames) - frames_per_clip + 1)))
         flip = self._config.data.flip and rng.random() < 0.5
-        # Frames before the clip's start repeat the first one, as at the start of a call.
+        # Frames before the clip's start repeat the first one.
         drawn = np.clip(np.arange(first, first + frames_per_clip), 0, len(clip.frames) - 1)
         seen = np.clip(np.arange(first - style.context_frames, first + frames_per_clip), 0, len(clip.frames) - 1)
         around = np.arange(first - HYBRID_CONTEXT, first + frames_per_clip + HYBRID_CONTEXT)

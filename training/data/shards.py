@@ -18,7 +18,7 @@ from typing import Any
 
 from training.config import DataSection
 from training.data.clip_format import Clip, ClipFormatError, ClipRecord, parse_record, read_clip, read_manifest
-from training.data.clip_store import ClipSource, resize_frames, split_records
+from training.data.clip_store import ClipSource, resize_clip, split_records
 
 MAX_MEMBER_BYTES = 256 * 2**20
 """A larger member is not one of our clips."""
@@ -176,7 +176,7 @@ class ShardClips:
             for shard in shards:
                 for _, clip in read_shard(shard, self._names):
                     is_empty = False
-                    yield _resized(clip, self._resolution_px)
+                    yield resize_clip(clip, self._resolution_px)
 
     def clip(self, index: int) -> Clip:
         """Clip at a place of the pool; now and then a new one moves in."""
@@ -198,12 +198,6 @@ class MemoryClips:
     def clip(self, index: int) -> Clip:
         """Clip `index`."""
         return self._clips[index]
-
-
-def _resized(clip: Clip, size_px: int) -> Clip:
-    frames = resize_frames(clip.frames, size_px)
-    points = (clip.points * (size_px / clip.frames.shape[1])).astype(clip.points.dtype)
-    return Clip(clip.name, clip.person, frames, points, clip.samples, clip.has_sound)
 
 
 def read_records(shards: Sequence[Path]) -> list[ClipRecord]:
@@ -260,5 +254,5 @@ def open_shards(
         world=world,
         seed=seed,
     )
-    held_out = [_resized(clip, resolution_px) for clip in held_out_clips(shards, section)]
+    held_out = [resize_clip(clip, resolution_px) for clip in held_out_clips(shards, section)]
     return pool, MemoryClips(held_out) if held_out else None

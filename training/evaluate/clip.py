@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from talkface_core.style.input import SquareCrop
 from talkface_core.tracking.face_finder import FaceBox
 from talkface_core.tracking.tracker import TrackedFace
 from training.data.clip_format import Clip
-from training.data.clip_store import resize_frames
+from training.data.clip_store import resize_clip, resize_frames
 from training.data.sampler import audio_window
 from training.evaluate.through_wire import WireSettings, sound_through_opus, style_through_codec
 from training.metrics import (
@@ -43,24 +42,7 @@ from training.metrics import (
 from training.metrics.behaviour import blinks_per_minute, correlation, mouth_opening, silent_frames
 from training.metrics.inception import FidFeatures
 from training.metrics.lip_sync_error import LipSyncScorer, syncnet_crop
-
-
-class Mode(StrEnum):
-    """What drives the face."""
-
-    LIVE = "live"
-    """Self-reenactment: the clip's own picture and sound."""
-    CAMERA = "camera"
-    """As live, with the face found and followed from the first frame on, as a call does. Its crop is not the prepared
-    one, so that pixel metrics count how far apart the two lie."""
-    BASE = "base"
-    """As live, without the lips layer."""
-    AUDIO = "audio"
-    """Sound alone."""
-    REFERENCE = "reference"
-    """Sound, and the style of another clip (the paper's reference video)."""
-    SWAPPED = "swapped"
-    """As base, with the sound of another clip: a probe of what the lips follow."""
+from training.mode import Mode
 
 
 class StoredPoints:
@@ -102,7 +84,9 @@ def clip_style(model: TalkfaceModel, clip: Clip) -> NDArray[np.float32]:
 
     The clip is a crop already, and what is drawn is compared with it: it must not be cut a second time.
     """
-    side = clip.frames.shape[1]
+    # As training sees it: pictures of the side that the model draws.
+    side = model.info.resolution_px
+    clip = resize_clip(clip, side)
     encoder = model.style_encoder(StoredPoints(clip.points), crop=SquareCrop(side / 2, side / 2, side))
     values = [encoder.encode_frame(frame) for frame in clip.frames]
     return np.stack([v for v in values if v is not None])
@@ -150,7 +134,7 @@ def draw_clip(
     """
     sound = clip.samples if samples is None else samples
     style: NDArray[np.float32] | None = None
-    if mode in (Mode.LIVE, Mode.BASE, Mode.SWAPPED):
+    if mode.has_own_style:
         style = clip_style(model, clip) if own_style is None else own_style
     elif mode is Mode.CAMERA:
         style = camera_style(model, clip)
@@ -158,14 +142,13 @@ def draw_clip(
         if reference is None:
             raise ValueError("mode reference needs a style track of another clip")
         style = fit_length(reference, len(clip.frames))
-    with_lips = mode in (Mode.LIVE, Mode.CAMERA)
-    if style is not None and not with_lips:
+    if style is not None and not mode.has_lips:
         style = style.copy()
         style[:, BASE_STYLE_VALUES:] = 0
     if wire is not None:
         sound = sound_through_opus(sound, wire)
         if style is not None:
-            style = style_through_codec(model, style, wire, bits, with_lips=with_lips)
+            style = style_through_codec(model, style, wire, bits, with_lips=mode.has_lips)
 
     def frame(t: int) -> NDArray[np.uint8]:
         window = audio_window(sound, t).astype(np.float32) / np.float32(32768)

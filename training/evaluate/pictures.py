@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,40 @@ from training.data.clip_format import Clip
 from training.data.clip_store import resize_frames
 from training.data.clip_video import write_video
 from training.data.contact_sheet import contact_sheet, write_png
+from training.mode import Mode
 
 COLUMNS = 6
+
+
+class Gallery:
+    """Keeps some clips of an evaluation to be looked at.
+
+    Args:
+        modes: what is drawn of every clip.
+        shown: numbers of the clips that are kept.
+    """
+
+    def __init__(self, modes: Sequence[Mode], shown: Collection[int]) -> None:
+        self._shown = shown
+        self._truth: list[Clip] = []
+        self._drawn: dict[Mode, list[NDArray[np.uint8]]] = {mode: [] for mode in modes}
+
+    def add_truth(self, index: int, clip: Clip) -> None:
+        """The clip of this number."""
+        if index in self._shown:
+            self._truth.append(clip)
+
+    def add_drawn(self, index: int, mode: Mode, frames: NDArray[np.uint8]) -> None:
+        """[T, R, R, 3] of it."""
+        if index in self._shown:
+            self._drawn[mode].append(frames)
+
+    def write(self, folder: Path) -> None:
+        """Side-by-side videos and the contact sheet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = list(self._drawn.values())
+        write_side_by_side(folder, self._truth, rows, [str(mode) for mode in self._drawn])
+        write_contact_sheet(folder / "contact_sheet.png", self._truth, rows)
 
 
 def write_side_by_side(

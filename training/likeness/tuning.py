@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkface_core.face.generator import Generator, SynthesisLayer, ToRgb
-from talkface_core.face.networks import FaceNetworks
+from talkface_core.face.networks import FaceNetworks, base_latents
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.judges.efficientnet import load_efficientnet
 from talkface_core.judges.face_recognition import load_face_recogniser
@@ -202,7 +202,7 @@ def tune(
         )
     generator = copy.deepcopy(networks.generator)
     noise, weights = tunable(generator, config)
-    guess = _layers(start, sizes.num_layers)  # [L, D]
+    guess = torch.from_numpy(base_latents(networks.config, start)[0])  # [L, D]
     offsets = nn.Parameter(guess.clone())
     optimizer = torch.optim.Adam(
         [
@@ -240,12 +240,6 @@ def tune(
     z = start.z.astype(np.float32)
     own = FaceIdentity(z, (offsets.detach().numpy() - z).astype(np.float32))
     return TunedFace(generator.requires_grad_(False).eval(), own, step, time.monotonic() - began)
-
-
-def _layers(identity: FaceIdentity, num_layers: int) -> Tensor:
-    """z and offsets as [L, D]."""
-    base = torch.from_numpy(np.array(identity.z, np.float32)).expand(num_layers, -1)
-    return base if identity.layer_offsets is None else base + torch.from_numpy(np.array(identity.layer_offsets))
 
 
 class _Kept:

@@ -136,8 +136,8 @@ def temporal_loss(real: Tensor, fake: Tensor) -> Tensor:
 def style_rate(values: Tensor, steps: Tensor, leak: float, scale: Tensor) -> Tensor:
     """Bits per frame of the style values, with a Laplace scale that is given instead of fitted to the batch.
 
-    `StyleQuantiser.rate_bits` fits the scale to what it sees, so its value depends on how a batch is split over
-    processes; here the scale is a running estimate and the mean over clips is a plain mean.
+    A scale fitted to what is seen would depend on how a batch is split over processes; with a running estimate the
+    mean over clips is a plain mean.
 
     Args:
         values: [B, T, V], T >= 2, with the training noise on them.

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from talkface_core.face.generator import GeneratorConfig
 from talkface_core.face.networks import FaceNetworks, seeded_networks
-from talkface_core.style.input import SquareCrop, face_crop, style_input
+from talkface_core.style.input import SquareCrop, face_crop
+from talkface_core.style.path import DEFAULT_STYLE_SETTINGS, StyleSettings, encode_style
 from talkface_core.style.session import FOLLOW_RATE, CentredFace, StyleEncoderSession, is_jump
 from talkface_core.tracking.alignment import CropSquare, cut_tensor, pixels_to_tensor
 from talkface_core.tracking.tracker import TrackedFace
 
-CONFIG = GeneratorConfig(resolution_px=16, latent_dim=32, channel_base=128, channel_max=8, mapping_layers=1)
+SIDE = 16
+CONFIG = GeneratorConfig(resolution_px=SIDE, latent_dim=32, channel_base=128, channel_max=8, mapping_layers=1)
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +47,9 @@ def test_session_equals_the_encoder_run_over_the_whole_clip(networks: FaceNetwor
     face = CentredFace().update(clip[0])
     assert face is not None
     square = CropSquare.upright(*face_crop(face.points))
-    crops = torch.cat([cut_tensor(pixels_to_tensor(f), square, 256) / 127.5 - 1 for f in clip])
-    points = torch.from_numpy(square.to_crop(face.points, 256)).float().expand(5, -1, -1)
-    faces, mouths = style_input(crops, points)
-    expected, _ = networks.style_encoder(faces[None], mouths[None])
+    crops = torch.cat([cut_tensor(pixels_to_tensor(f), square, SIDE) / 127.5 - 1 for f in clip])
+    points = torch.from_numpy(square.to_crop(face.points, SIDE)).float().expand(5, -1, -1)
+    expected, _ = encode_style(networks.style_encoder, DEFAULT_STYLE_SETTINGS, crops[None], points[None])
     np.testing.assert_allclose(np.stack([v for v in values if v is not None]), expected[0].numpy(), atol=1e-4)
 
 
@@ -72,6 +73,22 @@ def test_values_are_in_units_of_sigma() -> None:
     assert raw is not None
     assert values is not None
     np.testing.assert_allclose(values, 2 * raw, rtol=1e-5)
+
+
+def test_a_call_obeys_how_the_weights_were_trained_to_look(networks: FaceNetworks) -> None:
+    """Uncovered, speech reaches the base layer; centred, the first frame is the origin."""
+
+    def values(settings: StyleSettings) -> NDArray[np.float32]:
+        other = FaceNetworks(CONFIG, settings).eval()
+        other.load_state_dict(networks.state_dict())
+        session = StyleEncoderSession(other, CentredFace())
+        return np.stack([v for frame in frames(3) if (v := session.encode_frame(frame)) is not None])
+
+    plain, open_mouth = values(StyleSettings()), values(StyleSettings(mask_mouth=False))
+    assert np.abs(open_mouth[:, :12] - plain[:, :12]).max() > 1e-3
+    np.testing.assert_array_equal(open_mouth[:, 12:], plain[:, 12:])
+    running = np.cumsum(plain.astype(np.float64), axis=0) / np.arange(1, 4)[:, None]
+    np.testing.assert_allclose(values(StyleSettings(center=True)), plain - running, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(17, 300), (300, 17), (720, 576), (361, 487)])
@@ -144,9 +161,9 @@ def test_a_given_crop_never_moves(networks: FaceNetworks) -> None:
     clip = frames(2, 120, 120)
     values = [session.encode_frame(frame) for frame in clip]
     assert session.crop == whole
-    crops = torch.cat([cut_tensor(pixels_to_tensor(f), CropSquare.upright(*whole), 256) / 127.5 - 1 for f in clip])
+    crops = torch.cat([cut_tensor(pixels_to_tensor(f), CropSquare.upright(*whole), SIDE) / 127.5 - 1 for f in clip])
     follower = Moved([0, 8])
     found = [face.points for f in clip if (face := follower.update(f)) is not None]
-    faces, mouths = style_input(crops, torch.from_numpy(np.stack(found) * (256 / 120)).float())
-    expected, _ = networks.style_encoder(faces[None], mouths[None])
+    points = torch.from_numpy(np.stack(found) * (SIDE / 120)).float()
+    expected, _ = encode_style(networks.style_encoder, DEFAULT_STYLE_SETTINGS, crops[None], points[None])
     np.testing.assert_allclose(np.stack([v for v in values if v is not None]), expected[0].numpy(), atol=1e-4)

@@ -17,12 +17,11 @@ from talkface_core.style.track import StyleTrack
 from talkface_core.tracking.landmarks import LandmarkNet
 from training.config import TrainConfig
 from training.data.clip_format import read_clip, read_manifest
-from training.data.clip_store import resize_frames
+from training.data.clip_store import resize_frames, spread
 from training.distributed import World
 from training.evaluate.ablation import ReportError, read_report, table_one, table_two
 from training.evaluate.clip import (
     Judges,
-    Mode,
     clip_style,
     draw_clip,
     fit_length,
@@ -30,13 +29,15 @@ from training.evaluate.clip import (
     look_at,
     measure_clip,
 )
-from training.evaluate.run import EvaluateOptions, choose_records, evaluate, find_points, spread, write_report
+from training.evaluate.landmark_judge import find_points
+from training.evaluate.run import EvaluateOptions, choose_records, evaluate, write_report
 from training.evaluate.through_wire import WireSettings, sound_through_opus, style_through_codec
 from training.export import ExportOptions, export_run, load_run
 from training.loop import open_run
 from training.loss.feature_networks import FeatureNetworks
 from training.metrics import StyleBits, Unavailable
-from training.reconstruct import Source, raw_style_values, reconstruct_clip
+from training.mode import Mode
+from training.reconstruct import raw_style_values, reconstruct_clip
 
 WIRE = WireSettings.of("default", 8000, 60, Fraction(25, 3))
 
@@ -67,7 +68,7 @@ def test_an_exported_run_draws_what_the_run_draws(run_folder: Path, prepared: Pa
     )
     renderer = model.renderer(model.default_identity(), runtime="torch-cpu")
     drawn = draw_clip(renderer, model, small, Mode.AUDIO, wire=None)
-    own = reconstruct_clip(networks, small, persons.index("person0"), Source.AUDIO)
+    own = reconstruct_clip(networks, small, persons.index("person0"), Mode.AUDIO)
     # Weights are stored in half precision.
     assert np.abs(drawn.astype(int) - own).max() <= 3
 

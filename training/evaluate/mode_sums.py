@@ -1,0 +1,63 @@
+"""What `talkface evaluate` collects about one mode over all clips, and the means of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from talkface_core.tracking.landmarks import LandmarkNet
+from training.evaluate.clip import Judges, Measured, Truth
+from training.evaluate.landmark_judge import own_features
+from training.metrics import (
+    FeatureStatistics,
+    StyleBits,
+    Unavailable,
+    face_signature,
+    frechet_distance,
+    recognised_share,
+)
+from training.metrics.own_features import OwnFeatureScores
+
+
+class ModeSums:
+    """What one mode collects over the clips."""
+
+    def __init__(self, network: LandmarkNet) -> None:
+        self.bits = StyleBits()
+        self._own = OwnFeatureScores(lambda frames: own_features(network, frames))
+        self._real, self._fake = FeatureStatistics(), FeatureStatistics()
+        self._single: list[Measured] = []
+        self._persons: list[str] = []
+        self._signatures: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def add(self, measured: Measured, seen: Truth, fake: Tensor, judges: Judges) -> None:
+        """Take in one clip."""
+        real = seen.frames
+        self._single.append(measured)
+        self._persons.append(seen.clip.person)
+        # The true landmarks for both: a drawing without a face must not choose its own crop.
+        for signatures, frames in zip(self._signatures, (fake, real), strict=True):
+            signatures.append(face_signature(frames, seen.points))
+        self._own.update(real, fake)
+        if not isinstance(judges.inception, Unavailable):
+            for part_real, part_fake in zip(real.split(16), fake.split(16), strict=True):
+                self._real.update(judges.inception(part_real))
+                self._fake.update(judges.inception(part_fake))
+
+    def means(self) -> dict[str, float | None]:
+        """Means over clips; FID and distances over all frames at once."""
+        summary = {name: _mean([m.values[name] for m in self._single]) for name in self._single[0].values}
+        summary |= self._own.compute()
+        summary["identity_similarity"] = None
+        summary["recognised"] = recognised_share(*self._signatures, self._persons)
+        summary["fid"] = frechet_distance(self._real, self._fake) if self._real.count else None
+        if self.bits.seconds > 0:
+            summary |= {f"style_{layer}_kbps": value for layer, value in self.bits.kbps().items()}
+        return summary
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None and np.isfinite(v)]
+    return float(np.mean(known)) if known else None
