@@ -7,11 +7,14 @@ rooms build, or puts rooms together. Imports within functions count like all oth
 from __future__ import annotations
 
 import ast
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 ALLOWED: dict[str, set[str]] = {
     "protocol": set(),
     "talkface_core": set(),
@@ -158,7 +161,8 @@ MODULES = {
 }
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Modules that a file imports, anywhere in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -167,7 +171,7 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             members = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= members & MODULES.keys() or {node.module}
-    return names
+    return frozenset(names)
 
 
 def room_of(module: str) -> str:
@@ -227,6 +231,20 @@ def test_arrows_form_no_circle() -> None:
             seen.add(step := ahead.pop())
             ahead |= ARROWS[step] - seen
         assert start not in seen
+
+
+def test_the_architecture_shows_the_table() -> None:
+    shown = {}
+    for name, names in re.findall(r"^\| `([\w.]+)` \|.*\|([^|]*)\|$", ARCHITECTURE.split("## Rooms")[1], re.MULTILINE):
+        package = name.split(".")[0]
+        shown[name] = {n if n == package else f"{package}.{n}" for n in re.findall(r"`([\w.]+)`", names)}
+    assert shown == ARROWS
+
+
+def test_files_that_the_architecture_names_exist() -> None:
+    paths = [f"/{path.relative_to(ROOT)}" for path in [*MODULES.values(), *(ROOT / "tests").rglob("*.py")]]
+    named = set(re.findall(r"`([\w/]+\.py)`", ARCHITECTURE))
+    assert {name for name in named if not any(path.endswith(f"/{name}") for path in paths)} == set()
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))
