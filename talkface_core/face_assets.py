@@ -18,6 +18,7 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
+from talkface_core.whole_file import write_whole
 
 ASSET_FOLDER = Path(__file__).resolve().parent / "assets"
 MAX_ASSET_BYTES = 16 * 2**20
@@ -50,9 +51,9 @@ def save_asset(
     data = save_bytes(small, metadata)
     digest = hashlib.sha256(data).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    write_whole(path, data)
     info = {"kind": kind, "code_version": code_version, "config": dict(config), "sha256": digest, "bytes": len(data)}
-    path.with_suffix(".json").write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+    write_whole(path.with_suffix(".json"), (json.dumps(info, indent=2, sort_keys=True) + "\n").encode())
     return digest
 
 

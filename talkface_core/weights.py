@@ -20,18 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.face.generator import GeneratorConfig
 from talkface_core.face.image_encoder import ImageEncoder
 from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import FaceIdentity
+from talkface_core.module_fill import fill_module
 from talkface_core.style.path import DEFAULT_STYLE_SETTINGS, StyleSettings
 from talkface_core.style.tables import StyleTables, default_style_tables
+from talkface_core.tensor_shards import SHARD_BYTES, read_shards, write_shards
+from talkface_core.whole_file import write_whole
 
 WEIGHTS_FORMAT = "talkface-face-model"
 CODE_VERSION = 1
@@ -41,15 +41,14 @@ STYLE_TRACK_NAME = "style_track.safetensors"
 """Beside a configuration: the recorded style of the identity that comes with the weights (optional)."""
 DIRECTIONS_NAME = "directions.safetensors"
 """Beside a configuration: semantic directions for `talkface edit` (optional)."""
-DEFAULT_SHARD_BYTES = 15_000_000
 MAX_CONFIG_BYTES = 1 << 20
-MAX_SHARD_BYTES = 1 << 30
 MAX_SHARDS = 64
 _IDENTITY_Z = "identity.z"
 _IDENTITY_OFFSETS = "identity.layer_offsets"
 _IMAGE_ENCODER = "image_encoder."
 _STYLE_SETTINGS = "style_settings"
 """Optional field of the configuration: how E_style looks at frames; absent: `DEFAULT_STYLE_SETTINGS`."""
+_FAILED_RUN = "the training run failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ class FaceWeights:
     """Over config and shards; set by `save_face_weights` and `load_face_weights`."""
 
 
-def save_face_weights(folder: Path, weights: FaceWeights, *, half: bool = True, shard_bytes: int | None = None) -> str:
+def save_face_weights(folder: Path, weights: FaceWeights, *, half: bool = True, shard_bytes: int = SHARD_BYTES) -> str:
     """Write a face model; returns its sha256.
 
     The configuration is written last and replaces the old one in one step, and shards carry their hash in the name,
@@ -77,26 +76,26 @@ def save_face_weights(folder: Path, weights: FaceWeights, *, half: bool = True, 
 
     Args:
         half: store floating-point tensors as float16.
-        shard_bytes: most bytes per shard; DEFAULT_SHARD_BYTES when None.
+        shard_bytes: most bytes per shard.
+
+    Raises:
+        WeightsError: the folder cannot be written.
     """
+    try:
+        return _save(folder, weights, half, shard_bytes)
+    except OSError as error:
+        raise WeightsError(f"{folder}: cannot write the weights ({error.strerror})") from None
+
+
+def _save(folder: Path, weights: FaceWeights, half: bool, shard_bytes: int) -> str:
     folder.mkdir(parents=True, exist_ok=True)
-    dtype = torch.float16 if half else torch.float32
-    tensors = {k: _stored(v, dtype) for k, v in weights.networks.state_dict().items()}
-    if weights.identity is not None:
-        # An identity is one vector: full precision costs nothing.
-        tensors[_IDENTITY_Z] = torch.from_numpy(weights.identity.z).float()
-        if weights.identity.layer_offsets is not None:
-            tensors[_IDENTITY_OFFSETS] = torch.from_numpy(weights.identity.layer_offsets).float()
-    if weights.image_encoder is not None:
-        own = weights.image_encoder.state_dict()
-        tensors |= {f"{_IMAGE_ENCODER}{k}": _stored(v, dtype) for k, v in own.items()}
-    shards = []
-    for part in _split(tensors, shard_bytes or DEFAULT_SHARD_BYTES):
-        content = save_tensors(part)
-        digest = hashlib.sha256(content).hexdigest()
-        shard = {"name": f"model-{digest[:12]}.safetensors", "sha256": digest, "bytes": len(content)}
-        _write_whole(folder / str(shard["name"]), content)
-        shards.append(shard)
+    old = {p.name for p in folder.glob("model-*.safetensors")}
+    shards = write_shards(
+        folder,
+        _stored(weights, half).items(),
+        lambda _, digest: f"model-{digest[:12]}.safetensors",
+        shard_bytes=shard_bytes,
+    )
     config = {
         "format": WEIGHTS_FORMAT,
         "code_version": CODE_VERSION,
@@ -104,17 +103,35 @@ def save_face_weights(folder: Path, weights: FaceWeights, *, half: bool = True, 
         "generator": asdict(weights.networks.config),
         "style_tables": json.loads(weights.tables.to_json()),
         "notes": dict(weights.notes),
-        "shards": shards,
+        "shards": [{"name": s.name, "sha256": s.sha256, "bytes": s.num_bytes} for s in shards],
     }
     if weights.networks.style_settings != DEFAULT_STYLE_SETTINGS:
         # Only what departs from it is said, so that weights keep the hash that they had before there was a choice.
         config[_STYLE_SETTINGS] = asdict(weights.networks.style_settings)
     text = json.dumps(config, indent=1, sort_keys=True) + "\n"
-    old = {p.name for p in folder.glob("model-*.safetensors")}
-    _write_whole(folder / CONFIG_NAME, text.encode())
-    for name in old - {str(s["name"]) for s in shards}:
+    write_whole(folder / CONFIG_NAME, text.encode())
+    for name in old - {s.name for s in shards}:
         (folder / name).unlink()
     return _digest(config)
+
+
+def _stored(weights: FaceWeights, half: bool) -> dict[str, Tensor]:
+    """All tensors by their names in the shards, in the types in which they are kept."""
+    dtype = torch.float16 if half else torch.float32
+    tensors = _cast(weights.networks.state_dict(), dtype)
+    if weights.identity is not None:
+        # An identity is one vector: full precision costs nothing.
+        tensors[_IDENTITY_Z] = torch.from_numpy(weights.identity.z).float()
+        if weights.identity.layer_offsets is not None:
+            tensors[_IDENTITY_OFFSETS] = torch.from_numpy(weights.identity.layer_offsets).float()
+    if weights.image_encoder is not None:
+        own = _cast(weights.image_encoder.state_dict(), dtype)
+        tensors |= {f"{_IMAGE_ENCODER}{name}": tensor for name, tensor in own.items()}
+    return tensors
+
+
+def _cast(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def load_face_weights(path: Path) -> FaceWeights:
@@ -137,13 +154,11 @@ def load_face_weights(path: Path) -> FaceWeights:
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{config_path}: sizes are not understood ({error})") from None
     tables = StyleTables.from_json(json.dumps(config["style_tables"]))
-    tensors: dict[str, Tensor] = {}
-    for shard in config["shards"]:
-        tensors |= read_shard(config_path.parent, shard)
+    tensors = read_shards(config_path.parent, config["shards"], "download or copy it again")
     identity = _take_identity(tensors, generator, config_path)
     image_encoder = _take_image_encoder(tensors, generator, config_path)
     networks = FaceNetworks(generator, _style_settings(config, config_path))
-    _fill(networks, tensors, config_path)
+    fill_module(networks, tensors, str(config_path), _FAILED_RUN)
     return FaceWeights(
         name=config["name"],
         networks=networks.eval().requires_grad_(False),
@@ -200,61 +215,6 @@ def _style_settings(config: dict[str, Any], path: Path) -> StyleSettings:
     return StyleSettings(**stored)
 
 
-def read_shard(folder: Path, shard: Any) -> dict[str, Tensor]:
-    """Verify one shard's length and hash, then read its tensors as they are stored.
-
-    Raises:
-        WeightsError: missing, of another length or content, or not safetensors.
-    """
-    name = shard.get("name") if isinstance(shard, dict) else None
-    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-        raise WeightsError(f"{folder / CONFIG_NAME}: shard {name!r} is not a plain safetensors file name")
-    path = folder / name
-    try:
-        size = path.stat().st_size
-        if size != shard.get("bytes") or size > MAX_SHARD_BYTES:
-            raise WeightsError(f"{path}: {size} bytes, expected {shard.get('bytes')}; download or copy it again")
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot read the weights ({error.strerror}); download or copy it again") from None
-    if hashlib.sha256(content).hexdigest() != shard.get("sha256"):
-        raise WeightsError(f"{path}: damaged, its sha256 is not the expected one; download or copy it again")
-    try:
-        return load_tensors(content)
-    except (SafetensorError, ValueError) as error:
-        raise WeightsError(f"{path}: not a safetensors file ({error})") from None
-
-
-def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-
-
-def _split(tensors: dict[str, Tensor], shard_bytes: int) -> list[dict[str, Tensor]]:
-    """Groups of tensors in order, each at most `shard_bytes` unless a single tensor is larger."""
-    groups: list[dict[str, Tensor]] = [{}]
-    size = 0
-    for name, tensor in tensors.items():
-        # Names and offsets in the header take some bytes as well.
-        num_bytes = tensor.numel() * tensor.element_size() + len(name) + 80
-        if groups[-1] and size + num_bytes > shard_bytes:
-            groups.append({})
-            size = 0
-        groups[-1][name] = tensor
-        size += num_bytes
-    return groups
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old one or the new one, and a full disk harms neither."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WeightsError(f"{path}: cannot write the weights ({error.strerror})") from None
-
-
 def _digest(config: dict[str, Any]) -> str:
     """Names the model in the handshake: the configuration holds the hash of every shard."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -280,24 +240,9 @@ def _take_image_encoder(tensors: dict[str, Tensor], config: GeneratorConfig, pat
         return None
     with_offsets = any(name.startswith(f"{_IMAGE_ENCODER}head.") for name in own)
     encoder = ImageEncoder(config.latent_dim, num_layers=config.num_layers if with_offsets else 0)
-    _fill(encoder, {n.removeprefix(_IMAGE_ENCODER): t for n, t in own.items()}, path)
+    fill_module(encoder, {n.removeprefix(_IMAGE_ENCODER): t for n, t in own.items()}, str(path), _FAILED_RUN)
     return encoder.eval().requires_grad_(False)
 
 
 def _as_array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
     return tensor.float().numpy()
-
-
-def _fill(networks: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy tensors into networks; names and shapes must match exactly, values must be finite."""
-    own = networks.state_dict()
-    if missing := sorted(set(own) - set(tensors)):
-        raise CheckpointMismatchError(f"{path}: tensors", f"{len(own)} of them", f"none named {missing[0]!r}")
-    if extra := sorted(set(tensors) - set(own)):
-        raise CheckpointMismatchError(f"{path}: tensors", f"{len(own)} of them", f"an unknown {extra[0]!r}")
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            raise CheckpointMismatchError(f"{path}: {name}", list(own[name].shape), list(tensor.shape))
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise WeightsError(f"{path}: {name} holds NaN or infinity; the training run failed")
-    networks.load_state_dict({k: v.to(own[k].dtype) for k, v in tensors.items()})

@@ -9,29 +9,24 @@ power cut), the one before stays whole. Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_bytes
-from safetensors.torch import save as save_bytes
 from torch import Tensor
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
+from talkface_core.tensor_shards import read_shards, write_shards
+from talkface_core.whole_file import write_whole
 
 FORMAT_VERSION = 1
-MAX_SHARD_BYTES = 15_000_000
 INDEX = "index.json"
 _NAME = re.compile(r"step_(\d{8,})")
-_SHARD = re.compile(r"shard_\d{3}\.safetensors")
 _MAX_INDEX_BYTES = 8 * 2**20
 
 
@@ -65,14 +60,11 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, keep: int, 
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        shards = []
-        for number, group in enumerate(_groups(checkpoint.tensors, half)):
-            name = f"shard_{number:03d}.safetensors"
-            content = save_bytes(group)
-            _write_flushed(partial / name, content)
-            shards.append({"name": name, "sha256": hashlib.sha256(content).hexdigest()})
-        index = {"version": FORMAT_VERSION, "meta": checkpoint.meta, "shards": shards}
-        _write_flushed(partial / INDEX, json.dumps(index, indent=1).encode())
+        stored = _stored(checkpoint.tensors, half)
+        shards = write_shards(partial, stored, lambda number, _: f"shard_{number:03d}.safetensors")
+        listed = [{"name": s.name, "sha256": s.sha256} for s in shards]
+        index = {"version": FORMAT_VERSION, "meta": checkpoint.meta, "shards": listed}
+        write_whole(partial / INDEX, json.dumps(index, indent=1).encode())
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
@@ -123,10 +115,7 @@ def load_checkpoint(path: Path, model: Mapping[str, Any] | None = None) -> Check
         raise CheckpointMismatchError(f"{index_path}: format version", FORMAT_VERSION, index.get("version"))
     if model is not None:
         check_same_model(str(index_path), model, index["meta"].get("model"))
-    tensors: dict[str, Tensor] = {}
-    for shard in index["shards"]:
-        tensors |= _read_shard(path, shard)
-    return Checkpoint(tensors, index["meta"])
+    return Checkpoint(read_shards(path, index["shards"], "use an earlier checkpoint"), index["meta"])
 
 
 def check_same_model(where: str, expected: Mapping[str, Any], got: Any) -> None:
@@ -138,23 +127,6 @@ def check_same_model(where: str, expected: Mapping[str, Any], got: Any) -> None:
             raise CheckpointMismatchError(f"{where}: model.{name}", expected.get(name), got.get(name))
 
 
-def _read_shard(folder: Path, shard: Any) -> dict[str, Tensor]:
-    name = shard.get("name") if isinstance(shard, dict) else None
-    if not isinstance(name, str) or not _SHARD.fullmatch(name):
-        raise WeightsError(f"{folder / INDEX}: shard name {name!r} is not one of ours")
-    path = folder / name
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); use an earlier checkpoint") from error
-    if hashlib.sha256(content).hexdigest() != shard.get("sha256"):
-        raise WeightsError(f"{path}: damaged (its sha256 differs); use an earlier checkpoint")
-    try:
-        return load_bytes(content)
-    except (SafetensorError, ValueError) as error:
-        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
-
-
 def _checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
     if not folder.is_dir():
@@ -163,27 +135,6 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name.removeprefix("step_")))
 
 
-def _groups(tensors: Mapping[str, Tensor], half: bool) -> list[dict[str, Tensor]]:
-    """Tensors in order, grouped so that no file passes MAX_SHARD_BYTES unless one tensor alone does."""
-    groups: list[dict[str, Tensor]] = [{}]
-    size = 0
+def _stored(tensors: Mapping[str, Tensor], half: bool) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in tensors.items():
-        stored = tensor.detach().cpu()
-        if half and stored.dtype == torch.float32:
-            stored = stored.half()
-        # Tensors that share memory would be refused.
-        stored = stored.clone().contiguous()
-        num_bytes = stored.numel() * stored.element_size() + len(name) + 100
-        if groups[-1] and size + num_bytes > MAX_SHARD_BYTES:
-            groups.append({})
-            size = 0
-        groups[-1][name] = stored
-        size += num_bytes
-    return groups
-
-
-def _write_flushed(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        yield name, tensor.half() if half and tensor.dtype == torch.float32 else tensor

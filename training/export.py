@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from talkface_core.errors import WeightsError
 from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import FaceIdentity
+from talkface_core.module_fill import fill_module
 from talkface_core.style.quantiser import STEP_DENOMINATOR
 from talkface_core.style.tables import fit_style_tables
 from talkface_core.style.track import StyleTrack
@@ -30,7 +31,6 @@ from training.data.clip_format import Clip, ClipRecord, read_clip, read_manifest
 from training.data.clip_store import resize_clip, spread
 from training.networks import TrainNetworks, to_pictures
 from training.reconstruct import raw_style_values
-from training.state import fill_module
 from training.style_reel import chain_tracks
 
 MAPPING = "generator.mapping."
@@ -80,7 +80,7 @@ def load_run(run: Path) -> tuple[TrainConfig, TrainNetworks, list[str]]:
     networks = TrainNetworks(config, len(persons))
     networks.discriminator = networks.mouth_discriminator = None
     own = {n.removeprefix("ema/"): t for n, t in checkpoint.tensors.items() if n.startswith("ema/")}
-    fill_module(networks, own, f"{path}: ema")
+    fill_module(networks, own, f"{path}: ema", "use an earlier checkpoint")
     return config, networks.eval().requires_grad_(False), persons
 
 
@@ -212,7 +212,7 @@ def _without_mapping(faces: FaceNetworks) -> FaceNetworks:
     small = FaceNetworks(dataclasses.replace(faces.config, mapping_layers=1), faces.style_settings)
     kept = {n: t for n, t in faces.state_dict().items() if not n.startswith(MAPPING)}
     mean_latent = faces.generator.mapping.mean_latent
-    fill_module(small, {**small.state_dict(), **kept}, "export")
+    fill_module(small, {**small.state_dict(), **kept}, "export", "use an earlier checkpoint")
     small.generator.mapping.mean_latent.copy_(mean_latent)
     return small.eval().requires_grad_(False)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.interfaces import STYLE_VALUES
+from talkface_core.module_fill import fill_module
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.networks import TrainNetworks
@@ -20,6 +21,7 @@ from training.networks import TrainNetworks
 _FRESH_ENCODER_SCALE = 0.1
 _MAPPING = "faces.generator.mapping."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_EARLIER = "use an earlier checkpoint"
 
 
 @dataclass(slots=True)
@@ -145,7 +147,7 @@ def restore(state: TrainState, checkpoint: Checkpoint, where: str) -> None:
     if persons != state.persons:
         raise CheckpointMismatchError(f"{where}: persons of the data", persons, state.persons)
     for prefix, module in (("networks", state.networks), ("ema", state.ema)):
-        fill_module(module, _under(checkpoint.tensors, prefix), f"{where}: {prefix}")
+        fill_module(module, _under(checkpoint.tensors, prefix), f"{where}: {prefix}", _EARLIER)
     scale = checkpoint.tensors.get("rate_scale")
     if scale is not None and scale.shape == state.rate_scale.shape:
         state.rate_scale = scale.to(state.rate_scale)
@@ -183,7 +185,7 @@ def initialise_from(state: TrainState, checkpoint: Checkpoint, where: str) -> No
     missing = [n for n in own if n.startswith("faces.") and not n.startswith(_MAPPING) and n not in source]
     if missing:
         raise CheckpointMismatchError(f"{where}: networks", f"a tensor {missing[0]}", "none")
-    fill_module(state.networks, {**own, **merged}, where)
+    fill_module(state.networks, {**own, **merged}, where, _EARLIER)
     averaged = {n: t for n, t in state.networks.state_dict().items() if n in state.ema.state_dict()}
     state.ema.load_state_dict(averaged)
 
@@ -202,19 +204,6 @@ def _absorb_noise_strength(tensors: dict[str, Tensor]) -> None:
     for name in [n for n in tensors if n.endswith(".noise")]:
         strength = tensors[f"{name}_strength"]
         tensors[name], tensors[f"{name}_strength"] = tensors[name] * strength, torch.ones_like(strength)
-
-
-def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a module after checking names, shapes and that all are finite."""
-    own = module.state_dict()
-    for name in sorted({*own, *tensors}):
-        if name not in own or name not in tensors:
-            raise CheckpointMismatchError(f"{where}/{name}", *("none", "one")[:: 1 if name not in own else -1])
-        if own[name].shape != tensors[name].shape:
-            raise CheckpointMismatchError(f"{where}/{name}", list(own[name].shape), list(tensors[name].shape))
-        if tensors[name].is_floating_point() and not torch.isfinite(tensors[name]).all():
-            raise WeightsError(f"{where}/{name} holds NaN or infinity; use an earlier checkpoint")
-    module.load_state_dict({n: t.to(own[n].dtype) for n, t in tensors.items()})
 
 
 def _optimizers(state: TrainState) -> list[tuple[str, torch.optim.Adam]]:

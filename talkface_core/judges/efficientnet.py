@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkface_core.face_assets import load_asset
+from talkface_core.module_fill import fill_module
 
 KIND = "efficientnet_lite0"
 CODE_VERSION = 1
@@ -133,7 +134,7 @@ def load_efficientnet(name_or_path: str = "efficientnet_lite0") -> EfficientNetL
     """
     _, tensors = load_asset(name_or_path, kind=KIND, code_version=CODE_VERSION)
     network = EfficientNetLite0()
-    network.load_state_dict(_folded(tensors))
+    fill_module(network, _folded(tensors), f"EfficientNet-Lite0 weights {name_or_path}", "reinstall talkface")
     return network.eval().requires_grad_(False)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from talkface_core.face_assets import load_asset
 from talkface_core.judges.face_chip import CHIP_PX, face_chips
+from talkface_core.module_fill import fill_module
 
 KIND = "face_recognition"
 CODE_VERSION = 1
@@ -118,7 +119,7 @@ def load_face_recogniser(name_or_path: str = "face_recognition") -> FaceRecognis
     """
     _, tensors = load_asset(name_or_path, kind=KIND, code_version=CODE_VERSION)
     network = FaceRecogniser()
-    network.load_state_dict(_folded(tensors))
+    fill_module(network, _folded(tensors), f"face recogniser weights {name_or_path}", "reinstall talkface")
     return network.eval().requires_grad_(False)
 
 

@@ -18,6 +18,7 @@ from safetensors.numpy import save as save_arrays
 
 from talkface_core.errors import WeightsError
 from talkface_core.interfaces import STYLE_VALUES
+from talkface_core.whole_file import write_whole
 
 TRACK_FORMAT = "talkface-style-track-1"
 MAX_TRACK_BYTES = 64 << 20
@@ -71,9 +72,7 @@ class StyleTrack:
         """Write the track; an existing file is replaced only once the new one is complete."""
         metadata = {"format": TRACK_FORMAT, "frame_rate": f"{self.frame_rate.numerator}/{self.frame_rate.denominator}"}
         content = save_arrays({"values": np.ascontiguousarray(self.values)}, metadata=metadata)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, content)
 
     @classmethod
     def load(cls, path: Path) -> StyleTrack:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from talkface_core.face_assets import load_asset
+from talkface_core.module_fill import fill_module
 from talkface_core.tracking.alignment import pixels_to_tensor
 from talkface_core.tracking.landmarks import ConvBlock, ResidualBlock
 
@@ -206,5 +207,5 @@ def load_finder_net(name_or_path: str = "face_finder") -> FaceFinderNet:
     """
     config, tensors = load_asset(name_or_path, kind="face_finder", code_version=CODE_VERSION)
     net = FaceFinderNet(widths=tuple(config["widths"]), head_width=config["head_width"])
-    net.load_state_dict(tensors)
+    fill_module(net, tensors, f"face finder weights {name_or_path}", "reinstall talkface")
     return net.eval().requires_grad_(False)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from talkface_core.face_assets import load_asset
+from talkface_core.module_fill import fill_module
 
 NUM_POINTS = 68
 CROP_PX = 128
@@ -199,5 +200,5 @@ def load_landmark_net(name_or_path: str = "landmarks") -> LandmarkNet:
     """
     config, tensors = load_asset(name_or_path, kind="landmarks", code_version=CODE_VERSION)
     net = LandmarkNet(widths=tuple(config["widths"]), head_width=config["head_width"])
-    net.load_state_dict(tensors)
+    fill_module(net, tensors, f"landmark weights {name_or_path}", "reinstall talkface")
     return net.eval().requires_grad_(False)

@@ -171,7 +171,7 @@ def truncate(folder: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], object], type[WeightsError], str]] = {
     "flipped bit": (flip_a_byte, WeightsError, "sha256 is not the expected"),
     "truncated": (truncate, WeightsError, "1000 bytes, expected"),
-    "shard missing": (lambda f: next(f.glob("*.safetensors")).unlink(), WeightsError, "cannot read"),
+    "shard missing": (lambda f: next(f.glob("*.safetensors")).unlink(), WeightsError, "cannot be read"),
     "config missing": (lambda f: (f / "config.json").unlink(), WeightsError, "check the path"),
     "not JSON": (lambda f: (f / "config.json").write_text("{"), WeightsError, "damaged weights configuration"),
     "other program": (edit_config(lambda c: c.update(format="x")), WeightsError, "not the configuration"),

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from talkface_core.face_assets import load_asset
+from talkface_core.module_fill import fill_module
 from talkface_core.sound.mel import MEL_BINS, WINDOW_COLUMNS
 from talkface_core.tracking.landmarks import MOUTH, NUM_POINTS
 
@@ -177,5 +178,5 @@ def load_lip_expert(name_or_path: str = "lip_expert") -> LipExpert:
     """
     config, tensors = load_asset(name_or_path, kind="lip_expert", code_version=CODE_VERSION, folder=ASSET_FOLDER)
     expert = LipExpert(config["lip_width"], config["sound_width"])
-    expert.load_state_dict(tensors)
+    fill_module(expert, tensors, f"lip expert weights {name_or_path}", "reinstall talkface")
     return expert.eval().requires_grad_(False)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkface_core.errors import WeightsError
+from talkface_core.module_fill import fill_module
 from talkface_core.tracking.landmarks import CROP_PX, LandmarkNet, load_landmark_net
 
 VGG16_FILE_NAME = "vgg16-397923af.pth"
@@ -68,15 +69,8 @@ class Vgg16Features(nn.Module):
 
     def _load(self, weights: Path) -> None:
         state = _read_state(weights)
-        wanted = {k: state.get(f"features.{k}") for k in self.layers.state_dict()}
-        for name, tensor in self.layers.state_dict().items():
-            given = wanted[name]
-            if given is None or given.shape != tensor.shape:
-                got = "nothing" if given is None else list(given.shape)
-                raise WeightsError(
-                    f"{weights}: not VGG-16 weights (features.{name}: {got}, expected {list(tensor.shape)})"
-                )
-        self.layers.load_state_dict(wanted)
+        own = {n.removeprefix("features."): t for n, t in state.items() if n.startswith("features.")}
+        fill_module(self.layers, own, f"{weights}: not VGG-16 weights: features", "download it again")
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         if pictures.shape[-1] > VGG_PX:

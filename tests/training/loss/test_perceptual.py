@@ -62,8 +62,9 @@ def test_files_that_are_not_vgg_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"not torch")
     with pytest.raises(WeightsError, match="not VGG-16 weights"):
         Vgg16Features(path)
-    torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match=r"features\.0\.weight: \[1\], expected \[64, 3, 3, 3\]"):
+    whole = Vgg16Features(None).layers.state_dict()
+    torch.save({f"features.{n}": t for n, t in whole.items()} | {"features.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match=r"features: 0\.weight: expected \[64, 3, 3, 3\], got \[1\]"):
         Vgg16Features(path)
 
 
