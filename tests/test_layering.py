@@ -110,7 +110,7 @@ ARROWS: dict[str, set[str]] = {
         "talkface.side",
     },
     "talkface.rtc": set(),
-    "talkface.report": set(),
+    "talkface.report": {"talkface.rtc"},
     "talkface.report.build": {"talkface.report", "talkface.side"},
     "talkface.side": {"talkface.report", "talkface.rough_network", "talkface.rtc"},
     "talkface.edit": set(),

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from talkface.rtc.wire.totals import ComponentTotals, DirectionTotals
+
 REPORT_VERSION = 1
 
 COMPONENT_LABELS: dict[str, str] = {
@@ -34,31 +36,9 @@ COMPONENT_LABELS: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentReport:
-    """One component of the wire, IP and UDP of its own datagrams counted under `ip_udp`."""
-
-    bytes: int
-    kbps: float
-    """Over the whole call."""
-    talking_kbps: float
-    """Over the stretches in which the speaker spoke."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectionReport:
-    """One direction of the wire, everything from IP upward, set-up and identity apart."""
-
-    kbps: float
-    talking_kbps: float
-    bytes: int
-    datagrams: int
-    components: dict[str, ComponentReport]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WireReport:
-    up: DirectionReport
-    down: DirectionReport
+    up: DirectionTotals
+    down: DirectionTotals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +202,6 @@ def report_from_dict(data: dict[str, Any]) -> Report:
         raise ValueError(f"not a report: {error}") from error
 
 
-def _direction(data: dict[str, Any]) -> DirectionReport:
-    components = {name: ComponentReport(**value) for name, value in data["components"].items()}
-    return DirectionReport(**{**data, "components": components})
+def _direction(data: dict[str, Any]) -> DirectionTotals:
+    components = {name: ComponentTotals(**value) for name, value in data["components"].items()}
+    return DirectionTotals(**{**data, "components": components})

@@ -1,7 +1,7 @@
 """Keeps a call up: meets the peer over signalling, makes a connection, and a new one when the path is lost.
 
 One task (`RtcCall.run`) waits for whatever comes first: a signalling event, the end of an attempt, silence on the
-connection, new addresses of this machine. To negotiate anew, either end joins its room again; the server then gives
+connection, new addresses of this machine. To negotiate anew, either side joins its room again; the server then gives
 both a new generation, and the one that was there first makes the offer. The old connection stays in use until the new
 one is up: when the network comes back on the same path, media flows again at once and nothing was lost.
 """
@@ -155,7 +155,7 @@ class RtcCall:
         return isinstance(error, _RETRYABLE) or (isinstance(error, IdleTimeoutError) and self.link is not None)
 
     async def _meet_again(self) -> None:
-        """Join the room anew, so that both ends negotiate."""
+        """Join the room anew, so that both sides negotiate."""
         self._show(CallState.INTERRUPTED)
         # Until PeerJoined comes, or fails to.
         self._retry_at_us = self._clock.now_us() + AUDIO_SILENCE_US

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from talkface.rtc.wire_meter import DatagramKind, datagram_kind, rtp_header_bytes
+from talkface.rtc.wire.datagram import DatagramKind, datagram_kind, rtp_header_bytes
 
 _MAGICS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1e-6),

@@ -27,7 +27,7 @@ from protocol.messages import (
 from talkface.rtc.adapter.control_guard import guard_control
 from talkface.rtc.errors import LinkError
 from talkface.rtc.listeners import Listeners
-from talkface.rtc.wire_meter import ControlPhase, LinkTap
+from talkface.rtc.wire.meter import ControlPhase, LinkTap
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class ControlChannel:
     def on_message(self, callback: Callable[[ReceivedMessage], None]) -> None:
         """Deliver every message.
 
-        The first ones are repeated for whoever comes later: an end greets before the other has set up its sessions.
+        The first ones are repeated for whoever comes later: a side greets before the other has set up its sessions.
         """
         self._listeners.add(callback)
         for message in list(self._early):

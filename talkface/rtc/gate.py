@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from protocol.interfaces import Clock
 from protocol.rate_limit import TokenBucket
-from talkface.rtc.wire_meter import DatagramKind, datagram_kind
+from talkface.rtc.wire.datagram import DatagramKind, datagram_kind
 
 PEER_RATE_HZ = 4000
 """Datagrams per second from the chosen peer; a call needs under 60, an identity's transfer some hundred."""

@@ -9,7 +9,7 @@ from protocol.interfaces import Clock, ReceivedPacket
 from talkface.rtc.adapter.router import RawRtp
 from talkface.rtc.listeners import Listeners
 from talkface.rtc.rtcp import ReceptionStatistics
-from talkface.rtc.wire_meter import LinkTap
+from talkface.rtc.wire.meter import LinkTap
 
 
 class IncomingAudio:

@@ -41,7 +41,7 @@ from talkface.rtc.negotiation import Negotiation
 from talkface.rtc.options import LinkOptions
 from talkface.rtc.reports import ReportExchange
 from talkface.rtc.track import PacketTrack
-from talkface.rtc.wire_meter import WireMeter
+from talkface.rtc.wire.meter import WireMeter
 
 logger = logging.getLogger(__name__)
 

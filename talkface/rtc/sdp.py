@@ -59,7 +59,7 @@ def check_remote_sdp(sdp: str) -> str:
 
 
 def lean_lines(lines: list[str]) -> list[str]:
-    """Without header extensions, which neither end then puts on packets."""
+    """Without header extensions, which neither side then puts on packets."""
     return [line for line in lines if not line.startswith("a=extmap")]
 
 

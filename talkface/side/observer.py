@@ -7,11 +7,10 @@ from receiver.session import ReceivingSession
 from sender.session_stats import SendingStats
 from talkface.options import SideOptions
 from talkface.progress import Progress
-from talkface.rtc.wire_meter import WireMeter
-from talkface.side.record import SideRecord, WireRecord
+from talkface.rtc.wire.meter import WireMeter
+from talkface.side.record import SideRecord
 from talkface.side.sampler import SideSampler
 from talkface.side.sent_log import SentLog
-from talkface.typed_json import from_json
 
 
 class SideObserver:
@@ -53,7 +52,7 @@ class SideObserver:
             weights=options.model.weights,
             runtime=received.runtime if received is not None else "",
             start_us=self.start_us,
-            wire=from_json(WireRecord, self.meter.snapshot(), "wire"),
+            wire=self.meter.snapshot(),
             sent=self._sent.rows(),
             ready=tuple((timestamp, ready_us) for _, timestamp, ready_us in ready),
             sending=sending,

@@ -11,25 +11,10 @@ from pathlib import Path
 
 from receiver.session_stats import ReceivingStats
 from sender.session_stats import SendingStats
-from talkface.report.report import DirectionReport
+from talkface.rtc.wire.totals import WireTotals
 from talkface.typed_json import from_json, to_json
 
 RECORD_VERSION = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WireRecord:
-    """What the wire meter counted; up is away from this side."""
-
-    duration_s: float
-    talk_s: float
-    """Sound in the packets of speech that left."""
-    heard_talk_s: float
-    """And that came in."""
-    setup_bytes: int
-    identity_bytes: int
-    up: DirectionReport
-    down: DirectionReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +29,7 @@ class SideRecord:
     runtime: str = ""
     start_us: int = 0
     """When the call's time began."""
-    wire: WireRecord
+    wire: WireTotals
     sent: tuple[tuple[int, int], ...] = ()
     """(RTP timestamp, time in us) of each RTP packet that left."""
     ready: tuple[tuple[int, int], ...] = ()

@@ -8,7 +8,7 @@ import psutil
 
 from protocol.interfaces import Clock
 from talkface.progress import Progress
-from talkface.rtc.wire_meter import WireMeter
+from talkface.rtc.wire.meter import WireMeter
 
 INTERVAL_S = 1.0
 MAX_SAMPLES = 24 * 3600

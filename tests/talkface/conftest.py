@@ -17,8 +17,6 @@ from talkface import demo
 from talkface.clock import MonotonicClock
 from talkface.report.report import (
     AudioReport,
-    ComponentReport,
-    DirectionReport,
     MachineReport,
     Percentiles,
     Report,
@@ -29,19 +27,20 @@ from talkface.report.report import (
 )
 from talkface.rtc.link import RtcLink
 from talkface.rtc.options import LinkOptions
-from talkface.rtc.wire_meter import WireMeter
+from talkface.rtc.wire.meter import WireMeter
+from talkface.rtc.wire.totals import ComponentTotals, DirectionTotals
 from talkface_core.sound.opus import OpusEncoder
 
 
-def _direction(opus_bytes: int, seconds: float) -> DirectionReport:
+def _direction(opus_bytes: int, seconds: float) -> DirectionTotals:
     sizes = {"opus": opus_bytes, "ip_udp": 4_000, "rtcp": 200}
     components = {
-        name: ComponentReport(bytes=size, kbps=size * 8 / seconds / 1000, talking_kbps=size * 8 / seconds / 1000)
+        name: ComponentTotals(bytes=size, kbps=size * 8 / seconds / 1000, talking_kbps=size * 8 / seconds / 1000)
         for name, size in sizes.items()
     }
     total = sum(sizes.values())
     rate = total * 8 / seconds / 1000
-    return DirectionReport(kbps=rate, talking_kbps=rate, bytes=total, datagrams=170, components=components)
+    return DirectionTotals(kbps=rate, talking_kbps=rate, bytes=total, datagrams=170, components=components)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from talkface.options import (
 from talkface.rtc.call import RtcCall
 from talkface.rtc.link import RtcLink
 from talkface.rtc.options import LinkOptions
-from talkface.rtc.wire_meter import WireMeter
+from talkface.rtc.wire.meter import WireMeter
 from talkface.side.record import SideRecord
 from talkface_core.face.model import TalkfaceModel
 

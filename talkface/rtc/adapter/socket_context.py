@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from talkface.rtc.gate import DatagramGate
-from talkface.rtc.wire_meter import LinkTap
+from talkface.rtc.wire.meter import LinkTap
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from talkface.rtc.stun import (
     PacedTransaction,
     keep_consent,
 )
-from talkface.rtc.wire_meter import IPV4_UDP_BYTES, IPV6_UDP_BYTES
+from talkface.rtc.wire.datagram import IPV4_UDP_BYTES, IPV6_UDP_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from aioice import turn
 
 from talkface.rtc.adapter.socket_context import CURRENT
-from talkface.rtc.wire_meter import IPV4_TCP_BYTES, IPV4_UDP_BYTES
+from talkface.rtc.wire.datagram import IPV4_TCP_BYTES, IPV4_UDP_BYTES
 
 
 def _turn_framing(data: bytes) -> tuple[bytes, int]:

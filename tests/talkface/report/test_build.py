@@ -21,19 +21,20 @@ from sender.peer_link import ControlCounts
 from sender.session_stats import SendingStats
 from sender.sources.style import PictureStats
 from talkface.report.build import build_report, latency_us
-from talkface.report.report import ComponentReport, DirectionReport, Percentiles, SkewReport, VideoReport
-from talkface.rtc.wire_meter import COMPONENTS
-from talkface.side.record import SideRecord, WireRecord, read_record
+from talkface.report.report import Percentiles, SkewReport, VideoReport
+from talkface.rtc.wire.meter import COMPONENTS
+from talkface.rtc.wire.totals import ComponentTotals, DirectionTotals, WireTotals
+from talkface.side.record import SideRecord, read_record
 
 
-def _wire(opus_bytes: int = 1_000) -> WireRecord:
-    def direction(size: int) -> DirectionReport:
-        nothing = ComponentReport(bytes=0, kbps=0.0, talking_kbps=0.0)
+def _wire(opus_bytes: int = 1_000) -> WireTotals:
+    def direction(size: int) -> DirectionTotals:
+        nothing = ComponentTotals(bytes=0, kbps=0.0, talking_kbps=0.0)
         parts = dict.fromkeys(COMPONENTS, nothing)
-        parts["opus"] = ComponentReport(bytes=size, kbps=size * 8e-3, talking_kbps=size * 8e-3)
-        return DirectionReport(kbps=size * 8e-3, talking_kbps=size * 8e-3, bytes=size, datagrams=9, components=parts)
+        parts["opus"] = ComponentTotals(bytes=size, kbps=size * 8e-3, talking_kbps=size * 8e-3)
+        return DirectionTotals(kbps=size * 8e-3, talking_kbps=size * 8e-3, bytes=size, datagrams=9, components=parts)
 
-    return WireRecord(
+    return WireTotals(
         duration_s=1.0,
         talk_s=0.9,
         heard_talk_s=0.0,

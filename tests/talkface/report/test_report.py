@@ -14,8 +14,6 @@ from talkface.report.report import (
     COMPONENT_LABELS,
     MAX_POINTS,
     AudioReport,
-    ComponentReport,
-    DirectionReport,
     MachineReport,
     Percentiles,
     Report,
@@ -27,6 +25,7 @@ from talkface.report.report import (
     skew_report,
     thin,
 )
+from talkface.rtc.wire.totals import ComponentTotals, DirectionTotals
 
 
 def test_fields_of_the_contract_are_there(sample_report: Report, tmp_path: Path) -> None:
@@ -102,7 +101,7 @@ def test_readme_promises_what_the_presets_cost() -> None:
 
 def test_documentation_names_every_field() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "report.md").read_text()
-    kinds = (Report, DirectionReport, AudioReport, VideoReport, MachineReport, SkewReport, ComponentReport)
+    kinds = (Report, DirectionTotals, AudioReport, VideoReport, MachineReport, SkewReport, ComponentTotals)
     names = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     missing = sorted(name for name in names if name not in page)
     assert not missing

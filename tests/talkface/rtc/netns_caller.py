@@ -21,7 +21,7 @@ from talkface.clock import MonotonicClock
 from talkface.rtc.call import RtcCall
 from talkface.rtc.link import RtcLink
 from talkface.rtc.options import LinkOptions
-from talkface.rtc.wire_meter import WireMeter
+from talkface.rtc.wire.meter import WireMeter
 
 SPEECH = bytes([0x58]) + bytes(range(57))
 TALK = PacketCost(len(SPEECH), 0, 0, True, 2880)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import av
@@ -22,7 +23,7 @@ from talkface import demo
 from talkface.clock import MonotonicClock
 from talkface.rtc.link import RtcLink
 from talkface.rtc.options import LinkOptions
-from talkface.rtc.wire_meter import WireMeter
+from talkface.rtc.wire.meter import WireMeter
 from talkface_core.sound.opus import OpusEncoder
 
 PACKET_MS = 60
@@ -84,7 +85,7 @@ async def main(role: str, addresses: tuple[str, ...] | None, tag_bits: int, roun
     await listen()  # both have spoken
     await link.close()
     await asyncio.sleep(0.3)
-    say(wire=meter.snapshot(), received=received[0], srtp_tag_bytes=link.stats().srtp_tag_bytes)
+    say(wire=asdict(meter.snapshot()), received=received[0], srtp_tag_bytes=link.stats().srtp_tag_bytes)
 
 
 if __name__ == "__main__":

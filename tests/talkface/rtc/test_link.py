@@ -36,7 +36,7 @@ from talkface.rtc.adapter import names
 from talkface.rtc.control import control_phase
 from talkface.rtc.link import LinkError, LinkState
 from talkface.rtc.sdp import first_candidate
-from talkface.rtc.wire_meter import ControlPhase
+from talkface.rtc.wire.meter import ControlPhase
 from talkface_core.face.model import tiny_face_model
 
 if TYPE_CHECKING:
@@ -206,8 +206,7 @@ def test_an_idle_connection_costs_only_consent_checks(lab: LinkLab) -> None:
         after = alice._meter.snapshot()
         await asyncio.gather(alice.close(), bob.close())
         return {
-            name: after["up"]["components"][name]["bytes"] - before["up"]["components"][name]["bytes"]
-            for name in after["up"]["components"]
+            name: after.up.components[name].bytes - before.up.components[name].bytes for name in after.up.components
         }
 
     cost = asyncio.run(run())

@@ -20,7 +20,7 @@ import pytest
 
 from talkface.rtc.capture import CapturedDatagram, read_pcap, sum_bytes
 from talkface.rtc.rtcp import GOODBYE
-from talkface.rtc.wire_meter import DatagramKind, datagram_kind
+from talkface.rtc.wire.datagram import DatagramKind, datagram_kind
 
 PEER = Path(__file__).with_name("netns_peer.py")
 CALLER = Path(__file__).with_name("netns_caller.py")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,7 @@ from protocol.interfaces import PacketCost, ReceivedPacket
 from protocol.messages import IdentityData
 from talkface.rtc.link import LinkError
 from talkface.rtc.options import parse_ice_servers
+from talkface.rtc.wire.totals import WireTotals
 
 if TYPE_CHECKING:
     from conftest import LinkLab
@@ -90,7 +91,7 @@ async def _wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -
 def test_a_call_through_turn(lab: LinkLab, speech_packets: list[bytes], turn_port: int, transport: str) -> None:
     servers = parse_ice_servers(f"turn:ann:secret@127.0.0.1:{turn_port}?transport={transport}")
 
-    async def run() -> tuple[str, list[ReceivedPacket], list[ReceivedMessage], dict[str, Any]]:
+    async def run() -> tuple[str, list[ReceivedPacket], list[ReceivedMessage], WireTotals]:
         got: list[ReceivedPacket] = []
         control: list[ReceivedMessage] = []
         alice, bob = lab.link(ice_servers=servers, relay_only=True), lab.link()
@@ -114,11 +115,11 @@ def test_a_call_through_turn(lab: LinkLab, speech_packets: list[bytes], turn_por
     assert all(" typ relay" in line for line in candidates), "nothing but the relayed address is offered"
     assert [packet.content for packet in got] == [parse_audio_payload(packet) for packet in speech_packets[:50]]
     assert control == [LONG_MESSAGE]
-    components = wire["up"]["components"]
+    components = wire.up.components
     headers = {"udp": 28, "tcp": 52}[transport]
-    assert components["opus"]["bytes"] == sum(map(len, speech_packets[:50]))
-    assert components["ip_udp"]["bytes"] == wire["up"]["datagrams"] * headers
-    assert components["stun"]["bytes"] >= 50 * 4, "four bytes of channel framing on each packet"
+    assert components["opus"].bytes == sum(map(len, speech_packets[:50]))
+    assert components["ip_udp"].bytes == wire.up.datagrams * headers
+    assert components["stun"].bytes >= 50 * 4, "four bytes of channel framing on each packet"
 
 
 def test_a_wrong_turn_password_is_a_clear_error(lab: LinkLab, turn_port: int) -> None:
@@ -136,7 +137,7 @@ def test_stun_finds_the_outside_address(lab: LinkLab, turn_port: int) -> None:
     async def run() -> tuple[str, int]:
         link = lab.link(ice_servers=parse_ice_servers(f"stun:127.0.0.1:{turn_port}"))
         offer = await link.create_offer()
-        setup_bytes = link._meter.snapshot()["setup_bytes"]
+        setup_bytes = link._meter.snapshot().setup_bytes
         await link.close()
         return offer, setup_bytes
 

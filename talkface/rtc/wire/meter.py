@@ -13,53 +13,17 @@ import enum
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from protocol.audio_payload import AudioPayload, MalformedPayload
 from protocol.interfaces import Clock, PacketCost
 from protocol.rtp_time import RTP_CLOCK_HZ
+from talkface.rtc.wire.datagram import DatagramKind, datagram_kind, rtp_header_bytes
+from talkface.rtc.wire.totals import ComponentTotals, DirectionTotals, WireTotals
 
 COMPONENTS = ("opus", "style", "redundancy", "rtp_header", "srtp_tag", "ip_udp", "rtcp", "stun", "dtls_sctp")
-IPV4_UDP_BYTES = 28
-IPV6_UDP_BYTES = 48
-IPV4_TCP_BYTES = 52
-"""IPv4 and TCP with timestamps, per message to a TURN server over TCP; TCP's own acknowledgements go unseen."""
-_MAX_UNDELIVERED = 256
-_DELIVERY_US = 1_000_000
-_SRTP_DEFAULT_TAG_BYTES = 10
-
-
-class DatagramKind(enum.Enum):
-    """What a datagram on a WebRTC socket is (RFC 7983; RFC 5761 for RTCP)."""
-
-    STUN = "stun"
-    DTLS = "dtls"
-    CHANNEL_DATA = "channel_data"
-    RTP = "rtp"
-    RTCP = "rtcp"
-    OTHER = "other"
-
-
-def datagram_kind(payload: bytes) -> DatagramKind:
-    """Tell by the first two bytes."""
-    first = payload[0] if payload else 255
-    if first < 4:
-        return DatagramKind.STUN
-    if 20 <= first <= 63:
-        return DatagramKind.DTLS
-    if 64 <= first <= 79:
-        return DatagramKind.CHANNEL_DATA
-    if 128 <= first <= 191 and len(payload) >= 12:
-        return DatagramKind.RTCP if 192 <= payload[1] <= 223 else DatagramKind.RTP
-    return DatagramKind.OTHER
-
-
-def rtp_header_bytes(packet: bytes) -> int:
-    """Length of the RTP header with CSRCs and header extension (RFC 3550 section 5.1)."""
-    length = 12 + 4 * (packet[0] & 15)
-    if packet[0] & 16 and len(packet) >= length + 4:
-        length += 4 + 4 * int.from_bytes(packet[length + 2 : length + 4], "big")
-    return min(length, len(packet))
+MAX_UNDELIVERED = 256
+DELIVERY_US = 1_000_000
+SRTP_DEFAULT_TAG_BYTES = 10
 
 
 class ControlPhase(enum.Enum):
@@ -123,41 +87,19 @@ class WireMeter:
             return 0.0
         return ((self._stopped_us or self._clock.now_us()) - self._started_us) / 1e6
 
-    def snapshot(self) -> dict[str, Any]:
-        """The `wire` part of a report: {"up", "down"} as talkface.report.report.DirectionReport, with duration_s,
-        talk_s, setup_bytes and identity_bytes beside them."""
+    def snapshot(self) -> WireTotals:
+        """What was counted so far."""
         for link in self._links:
             link.flush_undelivered()
-        return {
-            "duration_s": round(self.duration_s, 3),
-            "talk_s": round(self.up.talk_ticks / RTP_CLOCK_HZ, 3),
-            "heard_talk_s": round(self.down.talk_ticks / RTP_CLOCK_HZ, 3),
-            "setup_bytes": self.up.setup_bytes + self.down.setup_bytes,
-            "identity_bytes": self.up.identity_bytes + self.down.identity_bytes,
-            "up": self._direction(self.up),
-            "down": self._direction(self.down),
-        }
-
-    def _direction(self, direction: _Direction) -> dict[str, Any]:
-        def kbps(num_bytes: int, seconds: float) -> float:
-            return round(num_bytes * 8 / seconds / 1000, 3) if seconds > 0 else 0.0
-
-        talk_s = direction.talk_ticks / RTP_CLOCK_HZ
-        total = sum(direction.total.values())
-        return {
-            "kbps": kbps(total, self.duration_s),
-            "talking_kbps": kbps(sum(direction.talking.values()), talk_s),
-            "bytes": total,
-            "datagrams": direction.datagrams,
-            "components": {
-                name: {
-                    "bytes": direction.total[name],
-                    "kbps": kbps(direction.total[name], self.duration_s),
-                    "talking_kbps": kbps(direction.talking[name], talk_s),
-                }
-                for name in COMPONENTS
-            },
-        }
+        return WireTotals(
+            duration_s=round(self.duration_s, 3),
+            talk_s=round(self.up.talk_ticks / RTP_CLOCK_HZ, 3),
+            heard_talk_s=round(self.down.talk_ticks / RTP_CLOCK_HZ, 3),
+            setup_bytes=self.up.setup_bytes + self.down.setup_bytes,
+            identity_bytes=self.up.identity_bytes + self.down.identity_bytes,
+            up=_totals(self.up, self.duration_s),
+            down=_totals(self.down, self.duration_s),
+        )
 
 
 class LinkTap:
@@ -165,7 +107,7 @@ class LinkTap:
 
     def __init__(self, meter: WireMeter, clock: Clock) -> None:
         self._meter, self._clock = meter, clock
-        self.srtp_tag_bytes = _SRTP_DEFAULT_TAG_BYTES
+        self.srtp_tag_bytes = SRTP_DEFAULT_TAG_BYTES
         """Set once the handshake has chosen a profile."""
         self.is_set_up = False
         """False while ICE and DTLS shake hands: then everything but RTP and RTCP is set-up."""
@@ -207,7 +149,7 @@ class LinkTap:
         """Book datagrams whose payload never came out of decryption (duplicates, forgeries)."""
         now_us = self._clock.now_us()
         for key, (arrival_us, header_bytes, rtp_bytes, wire_payload) in list(self._undelivered.items()):
-            if now_us - arrival_us >= _DELIVERY_US:
+            if now_us - arrival_us >= DELIVERY_US:
                 del self._undelivered[key]
                 cost = self._unknown_cost(wire_payload)
                 self._book_rtp(self._meter.down, header_bytes, rtp_bytes, wire_payload, cost)
@@ -246,7 +188,7 @@ class LinkTap:
 
     def _hold(self, key: bytes, entry: tuple[int, int, int, int]) -> None:
         stale = self._undelivered.pop(key, None)
-        if stale is None and len(self._undelivered) >= _MAX_UNDELIVERED:
+        if stale is None and len(self._undelivered) >= MAX_UNDELIVERED:
             stale = self._undelivered.pop(next(iter(self._undelivered)))
         if stale is not None:
             self._book_rtp(self._meter.down, stale[1], stale[2], stale[3], self._unknown_cost(stale[3]))
@@ -271,6 +213,28 @@ class LinkTap:
                 "ip_udp": header,
             }
         )
+
+
+def _totals(direction: _Direction, duration_s: float) -> DirectionTotals:
+    def kbps(num_bytes: int, seconds: float) -> float:
+        return round(num_bytes * 8 / seconds / 1000, 3) if seconds > 0 else 0.0
+
+    talk_s = direction.talk_ticks / RTP_CLOCK_HZ
+    total = sum(direction.total.values())
+    return DirectionTotals(
+        kbps=kbps(total, duration_s),
+        talking_kbps=kbps(sum(direction.talking.values()), talk_s),
+        bytes=total,
+        datagrams=direction.datagrams,
+        components={
+            name: ComponentTotals(
+                bytes=direction.total[name],
+                kbps=kbps(direction.total[name], duration_s),
+                talking_kbps=kbps(direction.talking[name], talk_s),
+            )
+            for name in COMPONENTS
+        },
+    )
 
 
 def _received_cost(content: AudioPayload | MalformedPayload, wire_payload: int) -> PacketCost:

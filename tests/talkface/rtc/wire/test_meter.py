@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 from protocol.audio_payload import parse_audio_payload
 from protocol.interfaces import PacketCost
 from protocol.opus_padding import add_padding, comfort_noise_packet
 from protocol.style_block import StyleBlock
 from talkface.report.report import COMPONENT_LABELS
-from talkface.rtc.wire_meter import (
-    COMPONENTS,
-    ControlPhase,
-    DatagramKind,
-    LinkTap,
-    WireMeter,
-    datagram_kind,
-    rtp_header_bytes,
-)
+from talkface.rtc.wire.meter import COMPONENTS, ControlPhase, LinkTap, WireMeter
 
 TOC = 0x58  # SILK wideband, 60 ms, mono
 SPEECH = bytes([TOC]) + bytes(range(1, 58))
@@ -50,24 +41,12 @@ def srtp(payload: bytes, number: int = 1) -> bytes:
 
 
 def sizes(meter: WireMeter, way: str) -> dict[str, int]:
-    components: dict[str, Any] = meter.snapshot()[way]["components"]
-    return {name: entry["bytes"] for name, entry in components.items() if entry["bytes"]}
+    direction = getattr(meter.snapshot(), way)
+    return {name: entry.bytes for name, entry in direction.components.items() if entry.bytes}
 
 
 def test_components_are_those_of_the_report() -> None:
     assert tuple(COMPONENT_LABELS) == COMPONENTS
-
-
-def test_kinds_of_datagrams() -> None:
-    kinds = [datagram_kind(data) for data in (STUN, DTLS, srtp(SPEECH), RTCP, b"\x40\x00\x00\x04abcd", b"", b"\xff")]
-    expected = [DatagramKind.STUN, DatagramKind.DTLS, DatagramKind.RTP, DatagramKind.RTCP, DatagramKind.CHANNEL_DATA]
-    assert kinds == [*expected, DatagramKind.OTHER, DatagramKind.OTHER]
-
-
-def test_header_length_counts_sources_and_extension() -> None:
-    assert rtp_header_bytes(srtp(SPEECH)) == 12
-    assert rtp_header_bytes(b"\x91\x60" + bytes(10) + bytes(4) + b"\xbe\xde\x00\x01" + bytes(24)) == 12 + 4 + 8
-    assert rtp_header_bytes(b"\x9f\x60" + bytes(10)) == 12, "a lying header is no longer than its datagram"
 
 
 def test_a_sent_packet_divides_as_its_cost_says() -> None:
@@ -83,7 +62,7 @@ def test_a_sent_packet_divides_as_its_cost_says() -> None:
         "srtp_tag": 10,
         "ip_udp": 28,
     }
-    assert meter.snapshot()["up"]["bytes"] == 28 + len(srtp(payload))
+    assert meter.snapshot().up.bytes == 28 + len(srtp(payload))
 
 
 def test_a_received_packet_divides_by_what_is_in_it() -> None:
@@ -97,8 +76,8 @@ def test_a_received_packet_divides_by_what_is_in_it() -> None:
     assert found["redundancy"] == 58
     assert found["style"] == len(payload) - 58 - 58
     assert found["opus"] == 58
-    assert meter.snapshot()["down"]["bytes"] == 28 + len(srtp(payload))
-    assert meter.snapshot()["heard_talk_s"] == 0.06
+    assert meter.snapshot().down.bytes == 28 + len(srtp(payload))
+    assert meter.snapshot().heard_talk_s == 0.06
 
 
 def test_undecryptable_and_repeated_datagrams_are_counted_too() -> None:
@@ -111,8 +90,8 @@ def test_undecryptable_and_repeated_datagrams_are_counted_too() -> None:
         tap.received(srtp(b"forged", number), 28)
     now.us += 2_000_000
     expected = 2 * (28 + len(srtp(SPEECH))) + 998 * (28 + len(srtp(b"forged")))
-    assert meter.snapshot()["down"]["bytes"] == expected
-    assert meter.snapshot()["down"]["datagrams"] == 1000
+    assert meter.snapshot().down.bytes == expected
+    assert meter.snapshot().down.datagrams == 1000
 
 
 def test_setup_identity_and_call_are_kept_apart() -> None:
@@ -131,8 +110,8 @@ def test_setup_identity_and_call_are_kept_apart() -> None:
     tap.sent(STUN, 28)
     tap.received(RTCP, 28)
     snapshot = meter.snapshot()
-    assert snapshot["setup_bytes"] == 88 + 28 + 2 * (100 + 28)
-    assert snapshot["identity_bytes"] == 148
+    assert snapshot.setup_bytes == 88 + 28 + 2 * (100 + 28)
+    assert snapshot.identity_bytes == 148
     assert sizes(meter, "up") == {"dtls_sctp": 100, "stun": 88, "ip_udp": 56}
     assert sizes(meter, "down") == {"rtcp": 42, "ip_udp": 28}
 
@@ -147,12 +126,12 @@ def test_talking_rates_divide_talking_bytes_by_talking_time() -> None:
         if number in (10, 80):
             tap.sent(STUN, 28)
         now.us += 60_000
-    up = meter.snapshot()["up"]
+    up = meter.snapshot().up
     talking = 50 * (28 + 22 + 58) + 116
-    assert meter.snapshot()["talk_s"] == 3.0
-    assert up["talking_kbps"] == round(talking * 8 / 3.0 / 1000, 3)
-    assert up["kbps"] == round((talking + 50 * (28 + 22 + 1) + 116) * 8 / 6.0 / 1000, 3)
-    assert up["components"]["stun"]["talking_kbps"] == round(88 * 8 / 3.0 / 1000, 3)
+    assert meter.snapshot().talk_s == 3.0
+    assert up.talking_kbps == round(talking * 8 / 3.0 / 1000, 3)
+    assert up.kbps == round((talking + 50 * (28 + 22 + 1) + 116) * 8 / 6.0 / 1000, 3)
+    assert up.components["stun"].talking_kbps == round(88 * 8 / 3.0 / 1000, 3)
 
 
 def test_turn_framing_is_booked_as_stun() -> None:
@@ -160,8 +139,8 @@ def test_turn_framing_is_booked_as_stun() -> None:
     tap.expect_rtp(PacketCost(58, 0, 0, True, 2880))
     tap.sent(srtp(SPEECH), 28, 4)
     assert sizes(meter, "up")["stun"] == 4
-    assert meter.snapshot()["up"]["datagrams"] == 1
-    assert meter.snapshot()["up"]["bytes"] == 28 + 4 + len(srtp(SPEECH))
+    assert meter.snapshot().up.datagrams == 1
+    assert meter.snapshot().up.bytes == 28 + 4 + len(srtp(SPEECH))
 
 
 def test_the_meter_outlives_a_reconnect_and_stops() -> None:
@@ -169,11 +148,11 @@ def test_the_meter_outlives_a_reconnect_and_stops() -> None:
     tap.sent(STUN, 28)
     second = meter.open_link()
     second.sent(STUN, 28)
-    assert meter.snapshot()["setup_bytes"] == 116
+    assert meter.snapshot().setup_bytes == 116
     second.is_set_up = True
     second.sent(STUN, 28)
     now.us += 1_000_000
     meter.stop()
     now.us += 9_000_000
-    assert meter.snapshot()["duration_s"] == 1.0
-    assert meter.snapshot()["up"]["kbps"] == round(232 * 8 / 1000, 3)
+    assert meter.snapshot().duration_s == 1.0
+    assert meter.snapshot().up.kbps == round(232 * 8 / 1000, 3)
