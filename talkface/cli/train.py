@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from talkface.errors import UserError
+from training.recipes import RECIPES
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="paper, prior256, joint256, person256, tune256 or debug_cpu.")],
+    recipe: Annotated[str, typer.Argument(help=f"{', '.join(RECIPES)}.")],
     data: Annotated[
         Path | None, typer.Option(help="Prepared folder or its shards; raw video is prepared first.")
     ] = None,

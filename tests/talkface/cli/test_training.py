@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from talkface.cli.main import app
 from talkface.errors import UserError
+from training.recipes import RECIPES
 
 
 def invoke(*arguments: str) -> Result:
@@ -51,6 +53,12 @@ def test_a_dry_run_prints_the_config_with_its_changes() -> None:
     assert result.exit_code == 0, result.output
     assert "--train.lr 0.0003" in result.output
     assert "--loss.sync 0.05" in result.output
+
+
+def test_every_recipe_is_named_in_the_help() -> None:
+    text = " ".join(invoke("train", "--help").output.split())
+    missing = [name for name in RECIPES if name not in re.split(r"[ ,.]+", text)]
+    assert missing == []
 
 
 def test_every_field_is_listed() -> None:
