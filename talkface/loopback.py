@@ -39,11 +39,11 @@ from talkface.side.record import SideRecord, read_record
 
 T = TypeVar("T")
 SILENCE_LIMIT_S = 90.0
-"""A child that says nothing for this long hangs; ends tick every second."""
+"""A child that says nothing for this long hangs; sides tick every second."""
 START_LIMIT_S = 30.0
 """For the signalling server and the detour."""
 FINISH_LIMIT_S = 60.0
-"""From the end of one end to the end of the other."""
+"""From the end of one side to the end of the other."""
 
 
 def run_and_show(options: LoopbackOptions) -> None:
@@ -59,10 +59,10 @@ def run_and_show(options: LoopbackOptions) -> None:
 async def run_loopback(options: LoopbackOptions, progress: ConsoleProgress) -> Report:
     """The call itself.
 
-    Ctrl-C ends both ends cleanly; the report then covers the call so far.
+    Ctrl-C ends both sides cleanly; the report then covers the call so far.
 
     Raises:
-        UserError: an end failed; the message is its own.
+        UserError: a side failed; the message is its own.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="talkface-")))

@@ -1,4 +1,4 @@
-"""What a running end tells: to a person as one line that changes, to a parent process as JSON lines.
+"""What a running side tells: to a person as one line that changes, to a parent process as JSON lines.
 
 Standard output carries events, standard error messages for people.
 """
@@ -18,7 +18,7 @@ EventValue = str | int | float | None
 
 
 class Progress(Protocol):
-    """Where an end reports what it is doing."""
+    """Where a side reports what it is doing."""
 
     def state(self, name: str, **details: EventValue) -> None:
         """A new stage: "loading", "waiting", "connected", "finishing"."""

@@ -1,4 +1,4 @@
-"""`talkface signal`: the server at which the two ends of a call find each other."""
+"""`talkface signal`: the server at which the two sides of a call find each other."""
 
 from __future__ import annotations
 

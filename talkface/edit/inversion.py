@@ -102,12 +102,51 @@ def invert(
     if tuple(portrait.shape) != (3, size, size):
         raise ValueError(f"portrait must be [3, {size}, {size}], not {list(portrait.shape)}")
     device = generator.mapping.mean_latent.device
-    search = _Search(generator, portrait.to(device)[None], features, config, start, moving)
+    likeness = _Likeness(portrait.to(device)[None], features, config.pixel_weight)
+    search = _Search(generator, likeness, config, start, moving)
     for step in range(config.steps):
         search.step(step)
         if progress is not None:
-            progress(step + 1, config.steps, search.best_distance)
+            progress(step + 1, config.steps, search.best.distance)
     return search.result()
+
+
+class _Likeness:
+    """How far a drawn picture is from the portrait."""
+
+    def __init__(self, target: Tensor, features: FeatureNetwork, pixel_weight: float | None) -> None:
+        self.target, self.features = target, features
+        self.pixel_weight = (0.0 if features.sees_everything else 1.0) if pixel_weight is None else pixel_weight
+        with torch.no_grad():
+            self.target_maps = features(target)
+
+    def distance(self, picture: Tensor) -> Tensor:
+        """Scalar; lower is better."""
+        distance = feature_distance(self.features(picture), self.target_maps).mean()
+        if self.pixel_weight:
+            distance = distance + self.pixel_weight * F.l1_loss(picture, self.target)
+        return distance
+
+    def psnr_db(self, picture: Tensor) -> float:
+        """Of a picture in [-1, 1]."""
+        error = float(((picture - self.target.clamp(-1, 1)) / 2).square().mean())
+        return -10 * math.log10(max(error, 1e-12))
+
+
+@dataclass(slots=True)
+class _Best:
+    """The nearest latents so far."""
+
+    z: Tensor
+    offsets: Tensor
+    distance: float = math.inf
+    step: int = 0
+
+    def offer(self, distance: float, step: int, z: Tensor, offsets: Tensor) -> None:
+        """Keep these if they are nearer."""
+        if distance < self.distance:
+            self.distance, self.step = distance, step
+            self.z, self.offsets = z.detach().clone(), offsets.detach().clone()
 
 
 class _Search:
@@ -116,13 +155,12 @@ class _Search:
     def __init__(
         self,
         generator: Generator,
-        target: Tensor,
-        features: FeatureNetwork,
+        likeness: _Likeness,
         config: InversionConfig,
         start: Tensor | None,
         moving: Tensor | None,
     ) -> None:
-        self.generator, self.target, self.features, self.config = generator, target, features, config
+        self.generator, self.likeness, self.config = generator, likeness, config
         mean = generator.mapping.mean_latent
         self.start = mean.clone() if start is None else start.detach().to(mean)
         self.moving = torch.zeros_like(mean) if moving is None else moving.detach().to(mean)
@@ -133,13 +171,7 @@ class _Search:
         self.searched = [self.shift, self.offsets] if config.layer_offsets else [self.shift]
         self.optimiser = torch.optim.Adam(self.searched, lr=config.lr, betas=(0.9, 0.999))
         self.noise = torch.Generator().manual_seed(config.seed)
-        pixel = config.pixel_weight
-        self.pixel_weight = (0.0 if features.sees_everything else 1.0) if pixel is None else pixel
-        with torch.no_grad():
-            self.target_maps = features(target)
-        self.best_distance = math.inf
-        self.best_step = 0
-        self.best = (self.start, torch.zeros_like(self.offsets))
+        self.best = _Best(self.start, torch.zeros_like(self.offsets))
 
     def latents(self) -> tuple[Tensor, Tensor]:
         """z [D] and offsets [L, D] in the generator's units."""
@@ -156,44 +188,32 @@ class _Search:
         noise = self.config.initial_noise * max(0.0, 1.0 - progress / 0.75) ** 2
         random = torch.randn(z.shape, generator=self.noise).to(z)
         picture = self.draw(z + noise * self.spread * random, offsets)
-        distance = self.distance(picture)
+        distance = self.likeness.distance(picture)
         loss = distance + self.config.offset_penalty * self.offsets.square().mean()
         if not torch.isfinite(loss):
             problem = f"distance {float(loss.detach())} at step {step}"
             raise ValueError(f"inversion: {problem}; lower lr or check generator and input")
-        self._keep(float(distance.detach()), step, z, offsets)
+        self.best.offer(float(distance.detach()), step, z, offsets)
         # Not backward(): the generator's own gradients are none of our business.
         for tensor, gradient in zip(self.searched, torch.autograd.grad(loss, self.searched), strict=True):
             tensor.grad = gradient
         self.optimiser.step()
 
-    def distance(self, picture: Tensor) -> Tensor:
-        distance = feature_distance(self.features(picture), self.target_maps).mean()
-        if self.pixel_weight:
-            distance = distance + self.pixel_weight * F.l1_loss(picture, self.target)
-        return distance
-
-    def _keep(self, distance: float, step: int, z: Tensor, offsets: Tensor) -> None:
-        if distance < self.best_distance:
-            self.best_distance, self.best_step = distance, step
-            self.best = (z.detach().clone(), offsets.detach().clone())
-
     @torch.no_grad()
     def result(self) -> Inversion:
         # What the last step led to has not been drawn yet.
         z, offsets = self.latents()
-        self._keep(float(self.distance(self.draw(z, offsets))), self.config.steps, z, offsets)
-        z, offsets = self.best
-        picture = self.draw(z, offsets).clamp(-1, 1)
-        error = float(((picture - self.target.clamp(-1, 1)) / 2).square().mean())
-        pixels = ((picture[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-        kept = offsets.cpu().numpy() if self.config.layer_offsets else None
+        distance = float(self.likeness.distance(self.draw(z, offsets)))
+        self.best.offer(distance, self.config.steps, z, offsets)
+        best = self.best
+        picture = self.draw(best.z, best.offsets).clamp(-1, 1)
+        kept = best.offsets.cpu().numpy() if self.config.layer_offsets else None
         return Inversion(
-            identity=FaceIdentity(z.cpu().numpy(), kept),
-            picture=pixels,
-            distance=self.best_distance,
-            best_step=self.best_step,
-            psnr_db=-10 * math.log10(max(error, 1e-12)),
+            identity=FaceIdentity(best.z.cpu().numpy(), kept),
+            picture=((picture[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy(),
+            distance=best.distance,
+            best_step=best.step,
+            psnr_db=self.likeness.psnr_db(picture),
         )
 
 

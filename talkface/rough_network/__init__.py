@@ -1,1 +1,1 @@
-"""A bad network on purpose, between two ends on one machine."""
+"""A bad network on purpose, between two sides on one machine."""

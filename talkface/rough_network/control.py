@@ -56,7 +56,7 @@ class DetourControl:
 
 
 class DetouredSignalling:
-    """Signalling of one end that makes both ends talk to the detour: only one of the two ends needs it.
+    """Signalling of one side that makes both talk to the detour: only one of the two needs it.
 
     Each offer gets a route of its own, so that a new connection does not cut off the one in use.
     """
