@@ -9,6 +9,16 @@ from typing import Any
 
 COLUMNS = (("SSIM↑", "ssim"), ("PSNR↑", "psnr_db"), ("LMD↓", "lmd_mouth"), ("LSE-D↓", "lse_d"), ("FID↓", "fid"))
 EXTRA_COLUMNS = (("sharp≈1", "sharpness_face"), ("FD-own↓", "fd_own"))
+BEHAVIOUR_COLUMNS = (
+    ("closure↑", "closure"),
+    ("mouth≈1", "amplitude_mouth"),
+    ("eyes≈1", "amplitude_eyes"),
+    ("leak↓", "silence_leak"),
+    ("motion r↑", "motion_correlation"),
+    ("scale≈1", "motion_scale"),
+    ("LMD/eyes↓", "lmd_mouth_over_eyes"),
+    ("warped↓", "lmd_mouth_warped"),
+)
 ROWS = (("Baseline", "baseline"), ("w/o LipSync", "lipsync"), ("w/o VideoRef", "videoref"))
 
 
@@ -34,10 +44,12 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def table_one(report: Mapping[str, Any]) -> str:
-    """One line per mode with the columns of Table I, then what is missing and why."""
-    lines = [_line("mode", [name for name, _ in (*COLUMNS, *EXTRA_COLUMNS)])]
-    for mode, values in report["modes"].items():
-        lines.append(_line(mode, [_cell(values.get(key)) for _, key in (*COLUMNS, *EXTRA_COLUMNS)]))
+    """One line per mode with the columns of Table I, then what the face does, then what is missing and why."""
+    lines = []
+    for columns in ((*COLUMNS, *EXTRA_COLUMNS), BEHAVIOUR_COLUMNS):
+        lines.append(_line("mode", [name for name, _ in columns]))
+        for mode, values in report["modes"].items():
+            lines.append(_line(mode, [_cell(values.get(key)) for _, key in columns]))
     for mode, values in report["modes"].items():
         if (share := values.get("recognised")) is not None:
             lines.append(f"  {mode}: {share:.2f} of the drawn faces are nearest to a true face of their own person")

@@ -39,9 +39,21 @@ from training.metrics import (
     ssim_and_ms_ssim,
     static_background_mask,
 )
-from training.metrics.behaviour import blinks_per_minute, correlation, mouth_opening, silent_frames
+from training.metrics.behaviour import (
+    blinks_per_minute,
+    correlation,
+    eye_amplitude,
+    mouth_amplitude,
+    mouth_opening,
+    silence_leak,
+    silent_frames,
+)
+from training.metrics.closure import closure
 from training.metrics.inception import FidFeatures
+from training.metrics.landmark_distance import eye_distance, warped_landmark_distance
 from training.metrics.lip_sync_error import LipSyncScorer, syncnet_crop
+from training.metrics.motion import head_motion
+from training.metrics.speech import quiet_frames
 from training.mode import Mode
 
 
@@ -219,14 +231,19 @@ def measure_clip(truth: Truth, drawn: NDArray[np.uint8], judges: Judges, heard: 
     # 256 px is the reference size of every landmark distance here, whatever is drawn.
     scale = 256 / side
     for name, indices in (("mouth", MOUTH_POINTS), ("face", FACE_POINTS)):
-        values[f"lmd_{name}"] = float(landmark_distance(truth.points, fake_points, indices).mean()) * scale
+        distance = landmark_distance(truth.points, fake_points, indices)
+        values[f"lmd_{name}"] = float(distance.mean()) * scale
+        values[f"lmd_{name}_over_eyes"] = float((distance / eye_distance(truth.points)).mean())
         values[f"sharpness_{name}"] = high_band_ratio(real, fake, box_around(truth.points, indices, side))
+    values["lmd_mouth_warped"] = warped_landmark_distance(truth.points, fake_points) * scale
     values["flicker"] = background_flicker(fake, truth.still)
     values["flicker_of_original"] = background_flicker(real, truth.still)
     if values["flicker"] is None:
         result.missing["flicker"] = "the crop shows no static background"
     _measure_behaviour(truth, fake_points, heard, result)
+    _measure_reach(truth, fake_points, heard, result)
     _measure_lip_sync(heard.clip, fake, truth.points, judges, result)
+    result.missing = {name: reason for name, reason in result.missing.items() if values[name] is None}
     return result
 
 
@@ -245,6 +262,31 @@ def _measure_behaviour(truth: Truth, fake_points: Tensor, heard: Heard, result: 
         result.missing["mouth_open_in_silence"] = "no frame is silent"
     values["blinks_per_minute"] = blinks_per_minute(fake_points)
     values["blinks_per_minute_of_original"] = blinks_per_minute(truth.points)
+
+
+def _measure_reach(truth: Truth, fake_points: Tensor, heard: Heard, result: Measured) -> None:
+    """Whether lips close, mouths open, eyes shut and heads move as far as the true ones, and silence is quiet."""
+    values, missing = result.values, result.missing
+    samples = torch.from_numpy(heard.clip.samples.astype(np.float32))
+    drawn, shown, spoken = (mouth_opening(p) for p in (fake_points, truth.points, heard.points))
+    counted = closure(heard.clip.name, samples, spoken, shown, drawn)
+    values["closure"] = values["closure_sounds"] = None
+    if isinstance(counted, Unavailable):
+        missing["closure"] = missing["closure_sounds"] = counted.reason
+    else:
+        values["closure"], values["closure_sounds"] = counted.share, float(counted.num_sounds)
+        missing["closure"] = "the sentence has no b, p or m at which the true lips are seen to close"
+    values["amplitude_mouth"] = mouth_amplitude(truth.points, fake_points)
+    missing["amplitude_mouth"] = "the true mouth stays shut"
+    values["amplitude_eyes"] = eye_amplitude(truth.points, fake_points)
+    missing["amplitude_eyes"] = "the true eyes stay open"
+    length = min(len(drawn), len(spoken))
+    values["silence_leak"] = silence_leak(spoken[:length], drawn[:length], quiet_frames(samples, length))
+    missing["silence_leak"] = "somebody speaks in every frame"
+    motion = head_motion(truth.points, fake_points)
+    values["motion_correlation"] = None if motion is None else motion.correlation
+    values["motion_scale"] = None if motion is None else motion.scale
+    missing["motion_correlation"] = missing["motion_scale"] = "the true head stands still"
 
 
 def _measure_lip_sync(clip: Clip, fake: Tensor, points: Tensor, judges: Judges, result: Measured) -> None:

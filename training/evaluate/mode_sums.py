@@ -50,12 +50,23 @@ class ModeSums:
         """Means over clips; FID and distances over all frames at once."""
         summary = {name: _mean([m.values[name] for m in self._single]) for name in self._single[0].values}
         summary |= self._own.compute()
+        summary |= closure_of_all(self._single)
         summary["identity_similarity"] = None
         summary["recognised"] = recognised_share(*self._signatures, self._persons)
         summary["fid"] = frechet_distance(self._real, self._fake) if self._real.count else None
         if self.bits.seconds > 0:
             summary |= {f"style_{layer}_kbps": value for layer, value in self.bits.kbps().items()}
         return summary
+
+
+def closure_of_all(clips: Sequence[Measured]) -> dict[str, float | None]:
+    """Share and number over all bilabials, not over clips: a sentence may hold one or five."""
+    counted = [(m.values["closure"] or 0.0, n) for m in clips if (n := m.values["closure_sounds"]) is not None]
+    total = sum(n for _, n in counted)
+    return {
+        "closure": sum(share * n for share, n in counted) / total if total else None,
+        "closure_sounds": total if counted else None,
+    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

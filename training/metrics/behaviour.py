@@ -1,4 +1,4 @@
-"""What a face does, not how it looks: how far the mouth opens, whether it follows the sound, how often it blinks.
+"""What a face does, not how it looks: how far mouth and eyes go, whether silence is quiet, how often it blinks.
 
 All from landmarks, as numbers without a unit (shares of the eyes' distance or of an eye's width), so that they compare
 across resolutions and people. Shapes: T frames at 25 per second, points [T, 68, 2] in pixels.
@@ -15,6 +15,10 @@ BLINK_SHARE = 0.85
 of a person who blinked once in each, the least opening was 0.74 to 0.80 of the median."""
 LONGEST_BLINK_FRAMES = 15
 """0.6 s. Eyes closed for longer are closed, not blinking."""
+LEAST_OPENING = 0.02
+"""Of the eyes' distance: a mouth that never opens wider says nothing."""
+LEAST_CLOSING = 0.1
+"""Eyes whose opening falls by less in the 95th percentile did not blink, or hardly."""
 _INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 _EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
 
@@ -78,3 +82,34 @@ def silent_frames(samples: Tensor, num_frames: int, *, margin: int = 3, floor_db
     loud = (energy >= energy.max() * 10 ** (floor_db / 10)).double()
     near = torch.nn.functional.max_pool1d(loud[None, None], 2 * margin + 1, 1, margin)[0, 0]
     return near == 0
+
+
+def mouth_amplitude(real_points: Tensor, fake_points: Tensor) -> float | None:
+    """95th percentile of the drawn mouth's opening over that of the true one; 1 is right, None when it stays shut."""
+    wide = [float(mouth_opening(p).quantile(0.95)) for p in (real_points, fake_points)]
+    return wide[1] / wide[0] if wide[0] >= LEAST_OPENING else None
+
+
+def eye_amplitude(real_points: Tensor, fake_points: Tensor) -> float | None:
+    """How far the drawn eyes close over how far the true ones do; 1 is right, None when the true ones stay open.
+
+    The closing of a frame is 1 - opening / median opening of the clip; its 95th percentile is compared.
+    """
+    closings = [float((1 - o / o.median()).quantile(0.95)) for o in map(eye_opening, (real_points, fake_points))]
+    return closings[1] / closings[0] if closings[0] >= LEAST_CLOSING else None
+
+
+def silence_leak(real_opening: Tensor, fake_opening: Tensor, quiet: Tensor) -> float | None:
+    """How far the drawn mouth stands open beyond the true one while nobody speaks; 0 is right, lower is better.
+
+    Mean over quiet frames of max(0, drawn - true) over the 95th percentile of the true opening of the whole clip, so
+    that a mouth that hangs open counts as one that chatters; None when no frame is quiet or the true mouth stays shut.
+
+    Args:
+        real_opening, fake_opening: [T] of `mouth_opening`.
+        quiet: [T] bool, frames without a voice (`speech.quiet_frames`).
+    """
+    wide = float(real_opening.quantile(0.95))
+    if not bool(quiet.any()) or wide < LEAST_OPENING:
+        return None
+    return float((fake_opening - real_opening)[quiet].clamp_min(0).mean()) / wide

@@ -22,6 +22,7 @@ from training.distributed import World
 from training.evaluate.ablation import ReportError, read_report, table_one, table_two
 from training.evaluate.clip import (
     Judges,
+    Measured,
     clip_style,
     draw_clip,
     fit_length,
@@ -30,6 +31,7 @@ from training.evaluate.clip import (
     measure_clip,
 )
 from training.evaluate.landmark_judge import find_points
+from training.evaluate.mode_sums import closure_of_all
 from training.evaluate.run import EvaluateOptions, choose_records, evaluate, write_report
 from training.evaluate.through_wire import WireSettings, sound_through_opus, style_through_codec
 from training.export import ExportOptions, export_run, load_run
@@ -100,6 +102,8 @@ def test_evaluating_reports_every_column_or_why_not(
     text = table_one(read_report(tmp_path / "r.json"))
     assert "SSIM↑" in text
     assert "fid is missing: FID needs the Inception weights" in text
+    assert all(name in text for name in ("closure↑", "motion r↑", "LMD/eyes↓"))
+    assert report["missing"]["closure"].startswith("the clip's name does not spell a GRID sentence")
     assert table_two({"baseline": report, "videoref": report}).count("\n") == 2
 
 
@@ -209,6 +213,9 @@ def test_swapped_sound_is_measured_against_the_clip_it_comes_from(
     assert measured["mouth_follows_picture"] != pytest.approx(1.0)
     assert measured["blinks_per_minute"] is not None
     own = measure_clip(truth, resize_frames(shown.frames, model.info.resolution_px), judges).values
+    assert own["lmd_mouth_over_eyes"] == own["lmd_mouth_warped"] == own["silence_leak"] == 0
+    for name in ("amplitude_mouth", "amplitude_eyes", "motion_correlation", "motion_scale"):
+        assert own[name] is None or own[name] == pytest.approx(1.0), name
     assert own["mouth_follows_sound"] == own["mouth_follows_picture"] == pytest.approx(1.0)
     report = evaluate(
         model,
@@ -288,3 +295,12 @@ def test_table_two_is_the_papers(tmp_path: Path) -> None:
     assert rows[2][:3] == ["w/o", "LipSync", "0.670"]
     assert rows[3][:3] == ["w/o", "VideoRef", "0.710"]
     assert json.loads(json.dumps(report(0.1)))
+
+
+def test_closure_is_a_share_of_sounds_not_of_clips() -> None:
+    clips = [Measured({"closure": 1.0, "closure_sounds": 1.0}), Measured({"closure": 0.25, "closure_sounds": 4.0})]
+    nothing = Measured({"closure": None, "closure_sounds": 0.0})
+    assert closure_of_all([*clips, nothing]) == {"closure": pytest.approx(0.4), "closure_sounds": 5.0}
+    assert closure_of_all([nothing]) == {"closure": None, "closure_sounds": 0.0}
+    elsewhere = Measured({"closure": None, "closure_sounds": None})
+    assert closure_of_all([elsewhere]) == {"closure": None, "closure_sounds": None}

@@ -10,8 +10,11 @@ from torch import Tensor
 from training.metrics.behaviour import (
     blinks_per_minute,
     correlation,
+    eye_amplitude,
     eye_opening,
+    mouth_amplitude,
     mouth_opening,
+    silence_leak,
     silent_frames,
 )
 
@@ -67,3 +70,42 @@ def test_silence_keeps_away_from_speech() -> None:
     assert torch.equal(silent_frames(sound, 20), expected)
     assert silent_frames(torch.zeros(100), 3).all()
     assert not silent_frames(torch.randn(3200), 5).any()
+
+
+def test_amplitudes_are_ratios_of_percentiles() -> None:
+    rng = np.random.default_rng(3)
+    mouths, eyes = rng.uniform(0, 30, (2, 200)), 10 - rng.exponential(1.5, (2, 200)).clip(0, 9)
+    real, fake = (
+        face(torch.from_numpy(m).float(), torch.from_numpy(e).float()) for m, e in zip(mouths, eyes, strict=True)
+    )
+    wide = [np.percentile(m / 100, 95) for m in mouths]
+    assert mouth_amplitude(real, fake) == pytest.approx(wide[1] / wide[0], rel=1e-4)
+    shut = [np.percentile(1 - e / np.sort(e)[99], 95) for e in eyes]
+    assert eye_amplitude(real, fake) == pytest.approx(shut[1] / shut[0], rel=1e-4)
+
+
+def test_half_a_blink_and_half_a_word() -> None:
+    eyes, mouth = torch.full((100,), 10.0), torch.zeros(100)
+    eyes[40:48], mouth[20:60] = 2.0, 20.0
+    true = face(mouth, eyes)
+    half = face(mouth / 2, 10 - (10 - eyes) / 2)
+    assert mouth_amplitude(true, half) == pytest.approx(0.5)
+    assert eye_amplitude(true, half) == pytest.approx(0.5)
+    assert mouth_amplitude(face(mouth * 0, eyes), true) is None
+    assert eye_amplitude(face(mouth, eyes * 0 + 10), true) is None
+
+
+def test_leak_counts_what_stands_open_or_chatters_in_silence() -> None:
+    quiet = torch.zeros(100, dtype=torch.bool)
+    quiet[60:] = True
+    true = torch.zeros(100)
+    true[:50] = 0.2
+    hanging, chattering, closed = true.clone(), true.clone(), true.clone()
+    hanging[60:] = 0.05
+    chattering[60::2] = 0.1
+    closed[:50] = 0.1  # what is too narrow in speech leaks nothing
+    assert silence_leak(true, hanging, quiet) == pytest.approx(0.25)
+    assert silence_leak(true, chattering, quiet) == pytest.approx(0.25)
+    assert silence_leak(true, closed, quiet) == 0
+    assert silence_leak(true, hanging, quiet & False) is None
+    assert silence_leak(true * 0, hanging, quiet) is None

@@ -15,6 +15,7 @@ from training.metrics import (
     landmark_distance,
     static_background_mask,
 )
+from training.metrics.landmark_distance import eye_distance, warped_landmark_distance
 
 
 def test_landmark_distance_is_the_published_formula() -> None:
@@ -97,3 +98,43 @@ def test_style_bits_by_layer() -> None:
         bits.add(b"12345", b"1234567")
     bits.seconds = 6.0
     assert bits.kbps() == pytest.approx({"base": 5 * 8 / 60, "lips": 2 * 8 / 60, "total": 7 * 8 / 60})
+
+
+def cheapest_path(cost: np.ndarray, i: int, j: int) -> tuple[float, int]:
+    """Sum and length of the best warp from (0, 0) to (i, j) by trying every step."""
+    if i < 0 or j < 0:
+        return (0.0, 0) if i == j == -1 else (float("inf"), 0)
+    total, length = min(cheapest_path(cost, i - a, j - b) for a, b in ((1, 1), (1, 0), (0, 1)))
+    return total + float(cost[i, j]), length + 1
+
+
+def test_warped_distance_is_the_cheapest_of_all_paths() -> None:
+    rng = np.random.default_rng(2)
+    real, fake = rng.normal(size=(5, 68, 2)), rng.normal(size=(5, 68, 2))
+    cost = np.zeros((5, 5))
+    for i in range(5):
+        for j in range(5):
+            a, b = real[i, 48:] - real[i, 48:].mean(0), fake[j, 48:] - fake[j, 48:].mean(0)
+            cost[i, j] = np.mean(np.hypot(*(a - b).T))
+    total, length = cheapest_path(cost, 4, 4)
+    got = warped_landmark_distance(torch.from_numpy(real), torch.from_numpy(fake))
+    assert got == pytest.approx(total / length)
+    assert got <= float(landmark_distance(torch.from_numpy(real), torch.from_numpy(fake)).mean())
+
+
+def test_warp_forgives_late_lips_but_not_very_late_ones() -> None:
+    rng = torch.Generator().manual_seed(0)
+    real = torch.rand(40, 68, 2, generator=rng) * 20
+    late = real.roll(3, 0)
+    late[:3] = real[0]
+    very_late = real.roll(12, 0)
+    plain = [float(landmark_distance(real, p).mean()) for p in (late, very_late)]
+    warped = [warped_landmark_distance(real, p) for p in (late, very_late)]
+    assert warped[0] < 0.2 * plain[0]
+    assert warped[1] > 0.5 * plain[1]
+
+
+def test_distance_of_the_eyes_is_that_of_their_outer_corners() -> None:
+    points = torch.zeros(2, 68, 2)
+    points[:, 45] = torch.tensor([[3.0, 4.0], [6.0, 8.0]])
+    assert eye_distance(points).tolist() == [5, 10]
