@@ -22,6 +22,7 @@ from talkface_core.tracking.tracker import TrackedFace
 from training.data.clip_format import Clip
 from training.data.clip_store import resize_clip, resize_frames
 from training.data.sampler import audio_window
+from training.data.synthetic_voice import grid_sentence
 from training.evaluate.through_wire import WireSettings, sound_through_opus, style_through_codec
 from training.metrics import (
     FACE_POINTS,
@@ -269,7 +270,7 @@ def _measure_reach(truth: Truth, fake_points: Tensor, heard: Heard, result: Meas
     values, missing = result.values, result.missing
     samples = torch.from_numpy(heard.clip.samples.astype(np.float32))
     drawn, shown, spoken = (mouth_opening(p) for p in (fake_points, truth.points, heard.points))
-    counted = closure(heard.clip.name, samples, spoken, shown, drawn)
+    counted = closure(grid_sentence(heard.clip.name), samples, spoken, shown, drawn)
     values["closure"] = values["closure_sounds"] = None
     if isinstance(counted, Unavailable):
         missing["closure"] = missing["closure_sounds"] = counted.reason

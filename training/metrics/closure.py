@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from training.data.synthetic_voice import grid_sentence
 from training.metrics.result import Unavailable
 from training.metrics.speech import speech_span
 
@@ -89,18 +88,19 @@ def find_closings(opening: Tensor, expected: Sequence[float]) -> list[int]:
     return found
 
 
-def closure(name: str, samples: Tensor, heard: Tensor, shown: Tensor, drawn: Tensor) -> Closure | Unavailable:
+def closure(
+    sentence: str | None, samples: Tensor, heard: Tensor, shown: Tensor, drawn: Tensor
+) -> Closure | Unavailable:
     """Count bilabials and closed drawn lips of one clip.
 
     Args:
-        name: of the clip that is heard, a GRID clip's.
+        sentence: GRID's six words that are heard; None where they are not known.
         samples: [S] its sound at 16 kHz.
         heard: [T] opening of the true mouth that spoke it.
         shown: [T] opening of the true mouth of the face that is drawn, whose closed lips set the limit; `heard` again
             where the clip drives its own face.
         drawn: [T] opening of the drawn mouth.
     """
-    sentence = grid_sentence(name)
     if sentence is None:
         return Unavailable("the clip's name does not spell a GRID sentence, which says where b, p and m stand")
     length = min(len(heard), len(drawn))

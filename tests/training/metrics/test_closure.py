@@ -54,25 +54,25 @@ def test_closed_limit_is_a_quarter_of_the_way() -> None:
 
 def test_lips_that_close_are_counted() -> None:
     """ "bin blue by p two please": b, b, b, p, p, at shares 0, 0.2, 0.36, 0.42, 0.8 of thirty frames from 20 on."""
-    name, moments = "s1_bbbp2p", (19, 25, 30, 44)  # "by" and "p" lie too close for this mouth: one of them is seen
+    words, moments = "s1_bbbp2p", (19, 25, 30, 44)  # "by" and "p" lie too close for this mouth: one of them is seen
     true = mouth(*moments)
-    assert closure(name, SPEECH, true, true, true) == Closure(4, 4)
-    assert closure(name, SPEECH, true, true, mouth(19, 25, 44)) == Closure(4, 3)
+    assert closure(words, SPEECH, true, true, true) == Closure(4, 4)
+    assert closure(words, SPEECH, true, true, mouth(19, 25, 44)) == Closure(4, 3)
     late = mouth(*(m + 2 for m in moments))
-    assert closure(name, SPEECH, true, true, late) == Closure(4, 4)
-    half = closure(name, SPEECH, true, true, mouth(*moments, depth=0.5))
+    assert closure(words, SPEECH, true, true, late) == Closure(4, 4)
+    half = closure(words, SPEECH, true, true, mouth(*moments, depth=0.5))
     assert half == Closure(4, 0)
     assert half.share == 0
     # The limit is that of the face that is drawn: one whose lips never come nearer than 0.05 closes there.
-    assert closure(name, SPEECH, true, true + 0.05, mouth(*moments) + 0.05) == Closure(4, 4)
+    assert closure(words, SPEECH, true, true + 0.05, mouth(*moments) + 0.05) == Closure(4, 4)
 
 
 def test_what_cannot_be_counted_says_why() -> None:
     true = mouth(19)
-    assert closure("lrwz6s", SPEECH, true, true, true) == Closure(0, 0)
+    assert closure("lay red with z six soon", SPEECH, true, true, true) == Closure(0, 0)
     assert Closure(0, 0).share is None
-    other = closure("holiday_video", SPEECH, true, true, true)
-    silent = closure("bbaf2n", torch.zeros(48000), true, true, true)
+    other = closure(None, SPEECH, true, true, true)
+    silent = closure("bin blue at f two now", torch.zeros(48000), true, true, true)
     assert isinstance(other, Unavailable)
     assert "GRID" in other.reason
     assert isinstance(silent, Unavailable)
