@@ -53,8 +53,9 @@ def test_closed_limit_is_a_quarter_of_the_way() -> None:
 
 
 def test_lips_that_close_are_counted() -> None:
-    """ "bin blue by p two please": b, b, b, p, p, at shares 0, 0.2, 0.36, 0.42, 0.8 of thirty frames from 20 on."""
-    words, moments = "s1_bbbp2p", (19, 25, 30, 44)  # "by" and "p" lie too close for this mouth: one of them is seen
+    """b, b, b, p, p stand at shares 0, 0.2, 0.36, 0.42, 0.8 of thirty frames from 20 on."""
+    words = "bin blue by p two please"
+    moments = (19, 25, 30, 44)  # "by" and "p" lie too close for this mouth: one of them is seen
     true = mouth(*moments)
     assert closure(words, SPEECH, true, true, true) == Closure(4, 4)
     assert closure(words, SPEECH, true, true, mouth(19, 25, 44)) == Closure(4, 3)
