@@ -17,8 +17,9 @@ import msgpack
 import numpy as np
 import pytest
 
+from protocol.control import ReceivedMessage
 from protocol.interfaces import EndCause, SessionEnd
-from protocol.messages import MESSAGE_MAGIC
+from protocol.messages import MESSAGE_MAGIC, Bye
 from protocol.signalling.client import SignallingClient
 from protocol.signalling.server import SignallingServer
 from talkface.call import CallSide
@@ -144,12 +145,19 @@ def test_both_directions_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_far_end_of_another_version_is_named(tmp_path: Path) -> None:
+    said: list[ReceivedMessage] = []
+
     async def run(port: int) -> None:
         async with RawPeer(port) as peer:
             end = asyncio.ensure_future(run_side(options(port, Role.RECEIVE, tmp_path)))
             link = await peer.link
             await link.wait_control()
+            link.on_control(said.append)
             send(link, bytes([MESSAGE_MAGIC, 1]) + msgpack.packb([2, "anything"]))
+            await asyncio.wait({end})
+            async with asyncio.timeout(5):
+                while not any(isinstance(message, Bye) for message in said):
+                    await asyncio.sleep(0.01)
             await end
 
     with pytest.raises(UserError, match=r"protocol_version 2 is not 1: update talkface"):
