@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from talkface_core.errors import WeightsError
 from talkface_core.interfaces import BASE_STYLE_VALUES
@@ -39,11 +37,14 @@ from training.data.synthetic_voice import grid_sentence, synthetic_mels
 from training.export import load_run
 from training.networks import TrainNetworks
 from training.reconstruct import raw_style_values
+from training.small_nets.loop import TimedSchedule, train_small
+from training.small_nets.run import SmallRun
 
 EMA_DECAY = 0.998
 _CHUNK = 256
 _LIPS_STEPS = 1500
 _LIPS_BATCH = 512
+_SAY_EVERY_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,32 +216,28 @@ def teach(
     rng = np.random.default_rng([config.train.seed, 11])
     variance = float((lessons.target - lessons.target.mean(0)).square().sum(1).mean())
     num_voices, num_frames = lessons.mels.shape[:2]
-    began, step, said = time.monotonic(), 0, 0.0
-    while True:
-        elapsed = time.monotonic() - began
-        progress = elapsed / (60 * options.minutes)
-        if options.max_steps:
-            progress = max(progress, step / options.max_steps)
-        if progress >= 1:
-            break
-        if elapsed - said > 60:
-            said = elapsed
-            foreign = f", {explained(average, held_out, 1):.1%} by synthetic voices" if len(held_out.mels) > 1 else ""
-            said_by = f"{explained(average, held_out):.1%} explained by sound{foreign}"
-            log(f"step {step}  {progress:.0%}  held-out clips: {said_by}")
-        for group in optimizer.param_groups:
-            group["lr"] = options.lr * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress))
+
+    def losses() -> dict[str, Tensor]:
         frames = rng.integers(0, num_frames, options.batch_size)
         own = (rng.random(options.batch_size) < config.audio.own_voice) | (num_voices == 1)
         chosen = np.where(own, 0, rng.integers(min(1, num_voices - 1), num_voices, options.batch_size))
         mels = perturbed(np.stack([lessons.mels[v, f] for v, f in zip(chosen, frames, strict=True)]), rng)
         e = student.encode_mel(_as_input(mels))
-        loss = (e - lessons.target[frames]).square().sum(1).mean() / variance
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        step += 1
-        _average(average, student, min(EMA_DECAY, (1 + step) / (10 + step)))
+        return {"loss/latents": (e - lessons.target[frames]).square().sum(1).mean() / variance}
+
+    run = SmallRun(student, optimizer, average, EMA_DECAY)
+    said_s = 0.0
+
+    def say_when_due(progress: float) -> None:
+        nonlocal said_s
+        if run.spent_s - said_s > _SAY_EVERY_S:
+            said_s = run.spent_s
+            foreign = f", {explained(average, held_out, 1):.1%} by synthetic voices" if len(held_out.mels) > 1 else ""
+            said = f"{explained(average, held_out):.1%} explained by sound{foreign}"
+            log(f"step {run.num_steps}  {progress:.0%}  held-out clips: {said}")
+
+    schedule = TimedSchedule(lr=options.lr, minutes=options.minutes, warmup_steps=50, max_steps=options.max_steps)
+    train_small(run, schedule, losses, after_step=say_when_due)
     return average.eval()
 
 
@@ -279,11 +276,6 @@ def fit_lips(decoder: StyleDecoder, lessons: Lessons, e: Tensor, seed: int) -> S
 
 def _as_input(mels: NDArray[np.float16] | NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.asarray(mels, np.float32))[:, None]
-
-
-@torch.no_grad()
-def _average(average: nn.Module, student: nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in student.parameters()], 1 - decay)
 
 
 def _save(options: DistilOptions, student: AudioEncoder, decoder: StyleDecoder) -> None:

@@ -98,7 +98,7 @@ def train_audio(
     )
     try:
         train_audio(options, log=typer.echo)
-    except (ValueError, CheckpointWriteError) as error:
+    except (ValueError, FloatingPointError, CheckpointWriteError) as error:
         raise UserError(str(error)) from error
 
 

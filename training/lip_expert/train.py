@@ -7,8 +7,6 @@ do not count) and moments of other clips. A second term averages five neighbouri
 from __future__ import annotations
 
 import argparse
-import math
-import time
 from pathlib import Path
 
 import torch
@@ -20,6 +18,8 @@ from training.data.clip_format import read_manifest
 from training.lip_expert.data import SpeechClip, SpeechStretches, load_speech_clips, training_records
 from training.lip_expert.gate import GateResult, gate
 from training.lip_expert.network import CODE_VERSION, SPEECH_POINTS, LipExpert, remove_pose
+from training.small_nets.loop import TimedSchedule, train_small
+from training.small_nets.run import SmallRun
 
 NEAR_FRAMES = 3
 """Negatives of the same stretch are at least this far away."""
@@ -76,39 +76,25 @@ def train(
     num_frames: int,
     lr: float,
     seed: int,
-    max_steps: int | None = None,
+    max_steps: int = 0,
 ) -> int:
-    """Train in place for a wall time, or `max_steps` when that comes first; returns the number of steps."""
+    """Train in place for a wall time, or `max_steps` when above 0 and first; returns the number of steps."""
     set_reference(expert, clips)
     source = SpeechStretches(clips, num_frames=num_frames, seed=seed)
     random = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(expert.parameters(), lr=lr, weight_decay=0.02)
-    expert.train()
-    start_s, num_steps = time.monotonic(), 0
 
-    def progress_now() -> float:
-        spent = (time.monotonic() - start_s) / (60 * minutes)
-        return max(spent, num_steps / max_steps) if max_steps else spent
-
-    while (progress := progress_now()) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = lr * min(1.0, (num_steps + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))
+    def losses() -> dict[str, Tensor]:
         points, mel = source.batch(batch)
         lips = expert.embed_lips(points.flatten(0, 1)).unflatten(0, (batch, num_frames))
         sound = expert.embed_sound(mel.flatten(0, 1)[:, None]).unflatten(0, (batch, num_frames))
-        losses = expert_losses(lips, sound, expert.log_temperature.clamp(-4, 0).exp(), random)
-        total = torch.stack(list(losses.values())).sum()
-        if not math.isfinite(total.item()):
-            raise FloatingPointError(f"the loss is not finite at step {num_steps}: {losses}")
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        optimiser.step()
-        if num_steps % 50 == 0:
-            text = " ".join(f"{name} {value.item():.3f}" for name, value in losses.items())
-            print(f"step {num_steps} ({100 * progress:.0f} %): {text}", flush=True)
-        num_steps += 1
+        return expert_losses(lips, sound, expert.log_temperature.clamp(-4, 0).exp(), random)
+
+    run = SmallRun(expert, torch.optim.AdamW(expert.parameters(), lr=lr, weight_decay=0.02))
+    schedule = TimedSchedule(lr=lr, minutes=minutes, warmup_steps=100, max_steps=max_steps)
+    expert.train()
+    train_small(run, schedule, losses, log=lambda text: print(text, flush=True))
     expert.eval()
-    return num_steps
+    return run.num_steps
 
 
 def main() -> None:

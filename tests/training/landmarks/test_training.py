@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,15 +11,17 @@ import pytest
 import torch
 
 from talkface_core.tracking.face_finder import STRIDE, FinderOutput, decode_boxes
-from talkface_core.tracking.landmarks import LandmarkOutput
+from talkface_core.tracking.landmarks import CODE_VERSION, LandmarkNet, LandmarkOutput, load_landmark_net
 from training.landmarks.data import LandmarkBatch, LandmarkCrops, balance
+from training.landmarks.face_training import Asset, FaceTraining, begin, train_on_faces
 from training.landmarks.finder_data import FinderScenes, covers_any, make_targets
 from training.landmarks.finder_train import centre_focal_loss
 from training.landmarks.label import TILE_FACTOR, TILE_PX, cut_tile
 from training.landmarks.teacher import MESH_TO_68, NUM_MESH_POINTS
 from training.landmarks.textures import scramble, texture_pool
-from training.landmarks.train import heatmap_divergence, landmark_losses, learning_rate, point_weights
+from training.landmarks.train import LOSS_WEIGHTS, heatmap_divergence, landmark_losses, point_weights
 from training.landmarks.warp import fit_similarity, thin_plate_grid, turn
+from training.small_nets.run import SmallRun
 
 
 def synthetic_mesh(rng: np.random.Generator) -> np.ndarray:
@@ -134,10 +137,7 @@ def test_heatmap_divergence_of_a_flat_map_is_its_log_cells_and_least_at_the_poin
     assert float(heatmap_divergence(good, points)) < float(heatmap_divergence(bad, points))
 
 
-def test_schedule_warms_up_and_ends_at_zero() -> None:
-    assert learning_rate(1.0, 0, 0.0) == pytest.approx(1 / 200)
-    assert learning_rate(1.0, 1000, 0.5) == pytest.approx(0.5)
-    assert learning_rate(1.0, 1000, 1.2) == pytest.approx(0.0, abs=1e-12)
+def test_points_weigh_one_on_average() -> None:
     assert float(point_weights().mean()) == pytest.approx(1.0)
 
 
@@ -191,3 +191,29 @@ def test_thin_plate_maps_control_points_back() -> None:
     for ground, source in zip(moved, original, strict=True):
         column, row = ((ground + 1) * 100).astype(int)
         np.testing.assert_allclose(grid[row, column].numpy(), source, atol=0.03)
+
+
+def test_a_run_saves_state_and_weights_and_goes_on(faces: Path, tmp_path: Path) -> None:
+    given = FaceTraining(
+        faces=faces, out=tmp_path / "net.safetensors", state=tmp_path / "s.pt", minutes=0.02, batch=2, lr=1e-3, seed=0
+    )
+    asset = Asset("landmarks", CODE_VERSION, LandmarkNet().config)
+
+    def train(options: FaceTraining) -> SmallRun:
+        net = LandmarkNet()
+        run = begin(net, options)
+        source = LandmarkCrops(faces, seed=run.num_steps, num_textures=4)
+        train_on_faces(
+            run, source, lambda b: landmark_losses(net(b.crops), b, point_weights()), LOSS_WEIGHTS, options, asset
+        )
+        return run
+
+    first = train(given)
+    assert first.num_steps >= 1
+    assert first.average is not None
+    shipped = load_landmark_net(str(given.out)).state_dict()
+    for name, tensor in first.average.state_dict().items():
+        torch.testing.assert_close(shipped[name], tensor, atol=1e-3, rtol=1e-3)
+    assert train(given).num_steps == first.num_steps  # the time was up
+    again = begin(LandmarkNet(), dataclasses.replace(given, fresh_schedule=True))
+    assert (again.num_steps, again.spent_s) == (first.num_steps, 0.0)
