@@ -155,6 +155,8 @@ HOMES: dict[str, set[str]] = {
     "numpy": {"sender", "receiver", "talkface_core", "training", "talkface"},
 }
 """Libraries with a home: nobody else imports them. A package's name covers its rooms, but for asyncio."""
+THE_WORLD = {"asyncio", "logging", "os", "pathlib", "select", "socket", "ssl", "subprocess", "sys", "threading", "time"}
+"""Files, sockets, clocks, threads."""
 NOT_ROOMS = {"tests/protocol/golden", "tests/training/support"}
 """Folders of the tests that hold data or helpers."""
 
@@ -218,6 +220,13 @@ def test_libraries_stay_at_home() -> None:
             at_home = {room_of(module)} if library == "asyncio" else {room_of(module), module.split(".")[0]}
             if not at_home & HOMES[library]:
                 wrong.append(f"{module} imports {library}")
+    assert not wrong
+
+
+def test_the_wire_format_does_not_touch_the_world() -> None:
+    pure = {module for module in MODULES if room_of(module) in ("protocol", "protocol.identity")}
+    wrong = {module: found for module in pure if (found := imported(MODULES[module]) & THE_WORLD)}
+    assert pure
     assert not wrong
 
 
