@@ -67,6 +67,8 @@ class VideoStats:
     superseded: int
     failed: int
     without_received_style: int
+    first_shown_us: int | None
+    """When the first frame was shown, on the receiver's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def _video(pipeline: ReceivingPipeline, worker: RenderWorker, duration_s: float,
         superseded=shown.superseded,
         failed=worker.counters.failed,
         without_received_style=pipeline.styles.num_concealed_frames,
+        first_shown_us=pipeline.presenter.first_shown_us,
     )
 
 

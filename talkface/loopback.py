@@ -15,10 +15,12 @@ import signal
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from talkface.child.process import ChildProcess, Event
+from talkface.clock import MonotonicClock
 from talkface.errors import UserError
 from talkface.options import (
     DetourOptions,
@@ -30,7 +32,7 @@ from talkface.options import (
     SideOptions,
     SinkOptions,
 )
-from talkface.progress import ConsoleProgress
+from talkface.progress import ConsoleProgress, Progress
 from talkface.report.build import build_report
 from talkface.report.report import Report
 from talkface.report.show import show_report, typed_command
@@ -56,10 +58,33 @@ def run_and_show(options: LoopbackOptions) -> None:
     show_report(report, options.report, options.html, options.output)
 
 
-async def run_loopback(options: LoopbackOptions, progress: ConsoleProgress) -> Report:
+async def run_loopback(options: LoopbackOptions, progress: Progress) -> Report:
+    """The call and its report; see `run_sides`."""
+    call = await run_sides(options, progress)
+    return build_report(
+        sender=call.sender,
+        receiver=call.receiver,
+        command=typed_command(),
+        network=options.network.described(),
+        notes=call.notes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopbackRecords:
+    """What both sides of a call on this machine counted."""
+
+    sender: SideRecord
+    receiver: SideRecord
+    begun_us: int
+    """When their processes were started, on the clock of the records."""
+    notes: list[str]
+
+
+async def run_sides(options: LoopbackOptions, progress: Progress) -> LoopbackRecords:
     """The call itself.
 
-    Ctrl-C ends both sides cleanly; the report then covers the call so far.
+    Ctrl-C ends both sides cleanly; the records then cover the call so far.
 
     Raises:
         UserError: a side failed; the message is its own.
@@ -75,19 +100,14 @@ async def run_loopback(options: LoopbackOptions, progress: ConsoleProgress) -> R
             "send": sending_side(options, meeting, folder, detour),
         }
         children: list[ChildProcess] = []
+        begun_us = MonotonicClock().now_us()
         for name, side in sides.items():
             child = await ChildProcess.start_with(name, "talkface.child.side", side, folder, watcher.handler(name))
             stack.push_async_callback(child.close)
             children.append(child)
         await _run_children(children, watcher)
         found = {name: _read(_record_path(folder, name)) for name in sides}
-    return build_report(
-        sender=found["send"],
-        receiver=found["receive"],
-        command=typed_command(),
-        network=options.network.described(),
-        notes=watcher.notes,
-    )
+    return LoopbackRecords(sender=found["send"], receiver=found["receive"], begun_us=begun_us, notes=watcher.notes)
 
 
 def sending_side(
@@ -171,7 +191,7 @@ async def _first(found: asyncio.Future[T], child: ChildProcess) -> T:
 class _Watcher:
     """Collects what the children say and shows it."""
 
-    def __init__(self, progress: ConsoleProgress) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self.notes: list[str] = []
 

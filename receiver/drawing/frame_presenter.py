@@ -42,6 +42,7 @@ class FramePresenter:
         self.stalls = PictureStallTracker(frame_us)
         self._clock = clock
         self._frame_us = frame_us
+        self.first_shown_us: int | None = None
         self._last_shown_us: int | None = None
         self._waiting: deque[DrawnFrame] = deque(maxlen=MAX_WAITING_FRAMES)
 
@@ -72,6 +73,8 @@ class FramePresenter:
             self.counters.too_late += 1
             return None
         self._last_shown_us = now_us
+        if self.first_shown_us is None:
+            self.first_shown_us = now_us
         self.counters.shown += 1
         self.num_slots = max(self.num_slots, shown.index + 1)
         skew_ms = abs(shown.samples - self._clock.position(now_us)) / 48.0

@@ -14,7 +14,7 @@ from sender.session_stats import SendingStats
 from talkface.rtc.wire.totals import WireTotals
 from talkface.typed_json import from_json, to_json
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,16 +77,24 @@ class OpenVinoRuntime:
     Args:
         networks: in eval mode, float32.
         precision: "bf16" or "f32"; None: what this CPU is fastest in.
+        plan: how the cores share the frames; None: as `drawing_plan` says.
         cache: folder for converted graphs.
 
     Raises:
         RuntimeUnavailableError: OpenVINO cannot compile the model here.
     """
 
-    def __init__(self, networks: FaceNetworks, *, precision: str | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        networks: FaceNetworks,
+        *,
+        precision: str | None = None,
+        plan: DrawingPlan | None = None,
+        cache: Path | None = None,
+    ) -> None:
         precision = precision or ("bf16" if cpu_has_bf16() else "f32")
         self.name = f"openvino {'bf16' if precision == 'bf16' else 'fp32'}"
-        plan = drawing_plan(precision)
+        plan = plan or drawing_plan(precision)
         self.frames_at_once = plan.frames_at_once
         options = {
             "INFERENCE_PRECISION_HINT": precision,

@@ -27,10 +27,18 @@ def test_frame_waits_for_its_sound(presenter: FramePresenter) -> None:
     presenter.add(frame(1))
     assert presenter.next_due_us == 140_000
     assert presenter.take(139_999) is None
+    assert presenter.first_shown_us is None
     shown = presenter.take(140_000)
     assert shown is not None
     assert shown.index == 1
     assert presenter.skew_ms.percentiles(1.0)[0] == pytest.approx(0.0, abs=0.1)
+
+
+def test_first_frame_shown_is_remembered(presenter: FramePresenter) -> None:
+    for index in (1, 2):
+        presenter.add(frame(index))
+        assert presenter.take(100_000 + index * FRAME_US) is not None
+    assert presenter.first_shown_us == 140_000
 
 
 def test_late_frame_is_shown_with_its_skew(presenter: FramePresenter) -> None:

@@ -79,6 +79,7 @@ def _receiving() -> ReceivingStats:
         superseded=0,
         failed=0,
         without_received_style=0,
+        first_shown_us=1_140_000,
     )
     return ReceivingStats(
         duration_s=1.0,
@@ -224,7 +225,7 @@ def test_names_of_a_record_are_strict(tmp_path: Path, part: str, change: str) ->
         read_record(path)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"record_version": 7}', '{"record_version": 2, "bogus": 2}'])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"record_version": 7}', '{"record_version": 3, "bogus": 2}'])
 def test_other_files_are_no_records(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from talkface_core.errors import RuntimeUnavailableError
 from talkface_core.face.generator import GeneratorConfig
 from talkface_core.face.networks import FaceNetworks, seeded_networks
 from talkface_core.runtime.choice import TorchCpuRuntime, TorchCudaRuntime, make_runtime
-from talkface_core.runtime.openvino_cpu import OpenVinoRuntime, cpu_has_bf16, graph_key, load_or_convert
+from talkface_core.runtime.openvino_cpu import DrawingPlan, OpenVinoRuntime, cpu_has_bf16, graph_key, load_or_convert
 
 CONFIG = GeneratorConfig(resolution_px=64, latent_dim=64, channel_base=2048, channel_max=32, mapping_layers=2)
 Inputs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -58,6 +59,18 @@ def test_openvino_agrees_with_torch(networks: FaceNetworks, cache: Path, precisi
         assert frame.shape == (64, 64, 3)
         assert frame.dtype == np.uint8
         assert psnr_db(frame, reference.draw(*inputs)) >= least_db
+
+
+@pytest.mark.parametrize("frames_at_once", [1, 2])
+def test_the_plan_can_be_given(networks: FaceNetworks, cache: Path, frames_at_once: int) -> None:
+    plan = DrawingPlan(frames_at_once, num_threads=2)
+    runtime = OpenVinoRuntime(networks, precision="f32", plan=plan, cache=cache)
+    assert runtime.frames_at_once == frames_at_once
+    inputs = frames_inputs(networks, 2)
+    with ThreadPoolExecutor(frames_at_once) as pool:
+        drawn = list(pool.map(lambda arrays: runtime.draw(*arrays), inputs))
+    for frame, arrays in zip(drawn, inputs, strict=True):
+        assert psnr_db(frame, TorchCpuRuntime(networks).draw(*arrays)) >= 60.0
 
 
 def test_a_frame_is_not_overwritten_by_the_next(networks: FaceNetworks, cache: Path) -> None:
