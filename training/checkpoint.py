@@ -52,8 +52,14 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, keep: int, 
         half: store float32 as float16 (smaller, no longer exact).
 
     Raises:
-        CheckpointWriteError: the disk is full or not writable; the message says what survives.
+        CheckpointWriteError: the disk is full or not writable, or a tensor is not finite as it would be stored; the
+            message says what survives.
     """
+    if bad := next((n for n, t in _stored(checkpoint.tensors, half) if not torch.isfinite(t).all()), None):
+        raise CheckpointWriteError(
+            f"checkpoint of step {step} is not written: {bad} holds NaN or infinity; {_survivor(folder)}. "
+            "Lower the learning rates (--train.lr, --train.lr_generator) and repeat the command to go on from it"
+        )
     target = folder / f"step_{step:08d}"
     partial = folder / f".partial_{step:08d}"
     try:
@@ -70,11 +76,9 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, keep: int, 
         partial.rename(target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        last = latest_checkpoint(folder)
-        survives = f"the last good one is {last.name}" if last else "there is no earlier one"
         raise CheckpointWriteError(
-            f"checkpoint of step {step} could not be written to {folder} ({error.strerror or error}); {survives}. "
-            "Free some space and repeat the command: the run goes on from there"
+            f"checkpoint of step {step} could not be written to {folder} ({error.strerror or error}); "
+            f"{_survivor(folder)}. Free some space and repeat the command: the run goes on from there"
         ) from error
     for old in _checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
@@ -133,6 +137,11 @@ def _checkpoints(folder: Path) -> list[Path]:
         return []
     found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name) and (p / INDEX).is_file()]
     return sorted(found, key=lambda p: int(p.name.removeprefix("step_")))
+
+
+def _survivor(folder: Path) -> str:
+    last = latest_checkpoint(folder)
+    return f"the last good one is {last.name}" if last else "there is no earlier one"
 
 
 def _stored(tensors: Mapping[str, Tensor], half: bool) -> Iterator[tuple[str, Tensor]]:

@@ -33,6 +33,11 @@ class World:
         """True in the one process that writes files and talks."""
         return self.rank == 0
 
+    @property
+    def reads_are_free(self) -> bool:
+        """True where a value can be looked at without waiting for a device that is still computing."""
+        return self.device.type == "cpu"
+
     def log(self, text: str) -> None:
         """A line on standard error, from the main process only."""
         if self.is_main:

@@ -72,7 +72,8 @@ def train_step(
         drawn_parts.append(drawn.frames.detach())
         if drawn.style_values.shape[1] > 1:
             scales.append(innovation_scale(drawn.style_values, state.networks.quantiser.steps))
-    _check_finite(sums, state.step)
+    if world.reads_are_free:
+        _check_finite(sums, state.step)
     world.mean_gradients([*state.networks.generator_parameters(), *state.networks.encoder_parameters()])
     if config.train.clip_gradient > 0:
         both = [*state.networks.generator_parameters(), *state.networks.encoder_parameters()]
@@ -86,7 +87,8 @@ def train_step(
                 continue  # a whole picture, and no discriminator but the one of windows
             (total(terms, discriminator_weights(config.loss)) * share).backward()
             _add(sums, terms, share)
-        _check_finite(sums, state.step)
+        if world.reads_are_free:
+            _check_finite(sums, state.step)
         world.mean_gradients(state.networks.critic_parameters())
         state.optimizer_d.step()
     if scales:
@@ -100,7 +102,7 @@ def train_step(
 def _check_finite(terms: dict[str, Tensor], step: int) -> None:
     """Before an optimiser step takes it in; on a GPU the statistics look later, so as not to wait for it here."""
     for name, value in terms.items():
-        if value.device.type == "cpu" and not torch.isfinite(value):
+        if not torch.isfinite(value):
             raise NonFiniteLossError(step, name)
 
 
@@ -169,7 +171,7 @@ class Run:
 
         Raises:
             NonFiniteLossError: a loss is NaN or infinite; nothing of that step is kept.
-            CheckpointWriteError: the disk is full; the last good checkpoint is untouched.
+            CheckpointWriteError: the disk is full, or a weight is not finite; the last good checkpoint is untouched.
         """
         config, state, world = self.config, self.state, self.world
         last_step = config.train.steps if max_steps is None else min(config.train.steps, state.step + max_steps)
@@ -190,12 +192,12 @@ class Run:
                     state.elapsed_s = world.agree(state.elapsed_s + time.monotonic() - began)
                     self._after_step(stats)
             except KeyboardInterrupt:
-                self.save()
+                self._save_finite(stats)
                 world.log(f"interrupted: saved step {state.step}; repeat the command to go on")
                 raise
             finally:
                 stop.set()
-            self.save()
+            self._save_finite(stats)
         return state
 
     def _after_step(self, stats: StatsWriter) -> None:
@@ -217,11 +219,19 @@ class Run:
                 write_samples(self.state.ema, self.held_out, self.state.persons, self.folder / "samples", step)
         minutes = (time.monotonic() - self._last_checkpoint_s) / 60
         if step % run.checkpoint_every == 0 or minutes >= run.checkpoint_minutes:
-            stats.check_finite()
-            self.save()
+            self._save_finite(stats)
+
+    def _save_finite(self, stats: StatsWriter) -> None:
+        """Look at losses that have only been added up so far, then write a checkpoint."""
+        stats.check_finite()
+        self.save()
 
     def save(self) -> None:
-        """Write a checkpoint from the main process."""
+        """Write a checkpoint from the main process.
+
+        Raises:
+            CheckpointWriteError: the disk is full, or a weight is not finite; the last good one is untouched.
+        """
         compact = self.config.run.compact_checkpoints
         if self.world.is_main:
             checkpoint = to_checkpoint(self.state, self.config, with_moments=not compact)

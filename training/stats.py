@@ -61,7 +61,7 @@ class StatsWriter:
             self._count[name] = self._count.get(name, 0) + 1
             bad = self._bad.get(name, torch.full_like(value, -1))
             self._bad[name] = torch.where((bad < 0) & ~torch.isfinite(value), torch.full_like(value, float(step)), bad)
-        if any(v.device.type == "cpu" for v in terms.values()):
+        if self._world.reads_are_free:
             self.check_finite()
 
     def check_finite(self) -> None:

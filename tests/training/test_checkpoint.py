@@ -68,6 +68,15 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
     assert [p.name for p in tmp_path.iterdir()] == ["step_00000001"]
 
 
+@pytest.mark.parametrize(("value", "half"), [(float("nan"), False), (float("-inf"), True), (1e6, True)])
+def test_what_is_not_finite_as_stored_is_not_written(tmp_path: Path, value: float, half: bool) -> None:
+    good = save_checkpoint(tmp_path, 1, checkpoint(1), keep=1)
+    bad = Checkpoint({**checkpoint(2).tensors, "ema/b": torch.tensor([1.0, value])}, {"step": 2, "model": MODEL})
+    with pytest.raises(CheckpointWriteError, match=r"step 2 .* ema/b holds NaN or infinity; .* is step_00000001"):
+        save_checkpoint(tmp_path, 2, bad, keep=1, half=half)
+    assert [p.name for p in tmp_path.iterdir()] == [good.name]
+
+
 def test_an_unfinished_checkpoint_is_not_taken(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, checkpoint(1), keep=3)
     (tmp_path / ".partial_00000002").mkdir()

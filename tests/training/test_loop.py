@@ -94,6 +94,50 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     assert start(tiny_config, prepared, tmp_path, features).state.step == 2
 
 
+class DeferringWorld(World):
+    """As on a GPU: nobody waits for a loss at each step, it is looked at later."""
+
+    @property
+    def reads_are_free(self) -> bool:
+        return False
+
+
+class InterruptedWorld(DeferringWorld):
+    """Ctrl-C between a step and what is due after it."""
+
+    def agree(self, value: float) -> float:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("world", [DeferringWorld(), InterruptedWorld()])
+def test_what_is_looked_at_late_is_still_looked_at_before_a_checkpoint(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks, world: World
+) -> None:
+    rarely = dataclasses.replace(tiny_config.run, log_every=100, checkpoint_every=100, checkpoint_minutes=1e9)
+    config = dataclasses.replace(tiny_config, run=rarely)
+    start(config, prepared, tmp_path, features).train(max_steps=1)
+    kept = latest_checkpoint(tmp_path / "checkpoints")
+    run = open_run(config, prepared, tmp_path, features, world)
+    with torch.no_grad():
+        run.state.networks.faces.generator.synthesis.constant.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"step 1: loss/.* is not finite"):
+        run.train()
+    assert latest_checkpoint(tmp_path / "checkpoints") == kept
+    assert start(config, prepared, tmp_path, features).state.step == 1
+
+
+def test_weights_that_are_not_finite_are_not_kept_even_if_no_loss_has_shown_it(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
+) -> None:
+    start(tiny_config, prepared, tmp_path, features).train(max_steps=1)
+    run = start(tiny_config, prepared, tmp_path, features)
+    with torch.no_grad():  # as after a gradient that overflows; the mapping is not drawn through
+        run.state.networks.faces.generator.mapping.mean_latent.fill_(float("inf"))
+    with pytest.raises(CheckpointWriteError, match=r"mean_latent holds NaN or infinity.*step_00000001.*--train\.lr"):
+        run.train(max_steps=1)
+    assert start(tiny_config, prepared, tmp_path, features).state.step == 1
+
+
 def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(
     tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks
 ) -> None:
