@@ -1,7 +1,8 @@
-"""How a program of ours ends: what the user got wrong as one line, and an exit code."""
+"""How a program of ours speaks and ends: line by line, and what the user got wrong as one line and an exit code."""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ ERROR_PREFIX = "talkface: "
 
 def run_to_exit(work: Callable[[], object]) -> None:
     """Do `work`; exit with a code when it could not be done."""
+    _write_line_by_line()
     try:
         work()
     except UserError as error:
@@ -22,3 +24,10 @@ def run_to_exit(work: Callable[[], object]) -> None:
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _write_line_by_line() -> None:
+    """Python keeps what goes to a file or a pipe until there are 8 kB: a log would show nothing for minutes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)

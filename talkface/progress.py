@@ -43,12 +43,17 @@ STATE_TEXTS: Mapping[str, str] = {
 }
 
 
+TICK_LINE_S = 30.0
+"""Of the call, between two lines that only say that it goes on."""
+
+
 class ConsoleProgress:
     """One line on standard error that says what is going on; plain lines when it is not a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._status: Status | None = None
+        self._next_tick_s = 0.0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -67,8 +72,12 @@ class ConsoleProgress:
         self._show(STATE_TEXTS.get(name, name) + (f" ({extra})" if extra else ""))
 
     def tick(self, seconds: float, kbps: float) -> None:
+        text = f"{seconds:.0f} s in the call, {kbps:.1f} kbps up"
         if self._status is not None:
-            self._status.update(f"{seconds:.0f} s in the call, {kbps:.1f} kbps up")
+            self._status.update(text)
+        elif seconds >= self._next_tick_s:
+            self._next_tick_s = seconds + TICK_LINE_S
+            self._show(text)
 
     def note(self, text: str) -> None:
         self._console.print(f"note: {text}", style="yellow", markup=False, highlight=False)

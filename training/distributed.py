@@ -7,7 +7,6 @@ accumulation parts) would each trigger one, and an explicit call says when. gloo
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,9 +38,9 @@ class World:
         return self.device.type == "cpu"
 
     def log(self, text: str) -> None:
-        """A line on standard error, from the main process only."""
+        """A line on standard output, from the main process only, at once: a log is read while the run goes on."""
         if self.is_main:
-            print(text, file=sys.stderr, flush=True)
+            print(text, flush=True)
 
     def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over processes; parameters without one in any process stay so."""

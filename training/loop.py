@@ -33,7 +33,7 @@ from training.state import (
     to_checkpoint,
     update_ema,
 )
-from training.stats import NonFiniteLossError, StatsWriter, progress_line
+from training.stats import NonFiniteLossError, ProgressTalk, StatsWriter
 from training.step import (
     Phase,
     discriminator_terms,
@@ -141,6 +141,7 @@ class Run:
         self._begin(init)
         world.same_everywhere([t for t in self.state.networks.state_dict().values()])
         self._last_checkpoint_s = time.monotonic()
+        self._talk = ProgressTalk(world.log)
 
     def _begin(self, init: Path | None) -> None:
         """Resume, start from `init`, or start anew."""
@@ -204,10 +205,10 @@ class Run:
         """What is due after this step."""
         run, step = self.config.run, self.state.step
         done = progress(self.config, step, self.state.elapsed_s)
+        row = None
         if step % run.log_every == 0:
             row = stats.write(step, self.state.images, {"time/elapsed_s": self.state.elapsed_s, "progress": done})
-            left = self.state.elapsed_s * (1 - done) / done if done > 0 else None
-            self.world.log(progress_line(row, done, left))
+        self._talk.tell(step, done, self.state.elapsed_s, row)
         is_last = done >= 1
         if self.held_out is not None and self.world.is_main:
             if step % run.validate_every == 0 or is_last:
@@ -258,6 +259,7 @@ def open_run(
         if config.data.shares:
             # Chances are set once, and the pool's clips come and go.
             raise ValueError("data.shares needs a prepared folder: clips of shards stream through a pool")
+        world.log(f"looking through {len(shards)} shards in {data}")
         pool, few = open_shards(
             shards, config.data, config.model.resolution_px, rank=world.rank, world=world.size, seed=config.train.seed
         )
@@ -270,6 +272,7 @@ def open_run(
         max_clips=config.data.max_clips,
         cache_gb=config.data.cache_gb,
         cache_folder=folder / "cache",
+        log=world.log,
     )
     return Run(config, folder, clips, held_out, features, world, init)
 

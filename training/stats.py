@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 from training.distributed import World
+
+QUIET_S = 20.0
+"""A run that says nothing for longer looks as if it hung; a step of a large model takes seconds on a CPU."""
 
 
 class NonFiniteLossError(RuntimeError):
@@ -113,12 +116,32 @@ class StatsWriter:
                     self._board.add_scalar(name, value, step)
 
 
+class ProgressTalk:
+    """Says how a run goes: with each row of statistics, after the first step, and when it has been quiet for long."""
+
+    def __init__(self, log: Callable[[str], None], now_s: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._now_s = log, now_s
+        self._said_s: float | None = None
+
+    def tell(self, step: int, done: float, elapsed_s: float, row: Mapping[str, float] | None = None) -> None:
+        """After step `step`, at share `done` of the run; `row` is what was written to the statistics."""
+        now_s = self._now_s()
+        left_s = elapsed_s * (1 - done) / done if done > 0 else None
+        if row is not None:
+            self._log(progress_line(row, done, left_s))
+        elif self._said_s is None or now_s - self._said_s >= QUIET_S:
+            self._log(progress_line({"step": step}, done, left_s))
+        else:
+            return
+        self._said_s = now_s
+
+
 def progress_line(row: Mapping[str, float], done: float, left_s: float | None) -> str:
     """One line for a person: step, share done, speed, time left, losses."""
     left = "" if left_s is None else f"  {_duration(left_s)} left"
     losses = "  ".join(f"{k.split('/')[-1]} {v:.4g}" for k, v in row.items() if k.startswith(("loss/", "reg/")))
-    speed = row.get("time/images_per_s", 0.0)
-    return f"step {int(row['step'])}  {100 * done:.1f} %  {speed:.1f} images/s{left}  {losses}"
+    speed = f"  {row['time/images_per_s']:.1f} images/s" if "time/images_per_s" in row else ""
+    return f"step {int(row['step'])}  {100 * done:.1f} %{speed}{left}  {losses}".rstrip()
 
 
 def _duration(seconds: float) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import typer
@@ -40,7 +39,7 @@ def edit_command(wanted: EditOptions) -> None:
 
 
 class _Terminal:
-    """Results on standard output, notes and a bar on standard error."""
+    """Results on standard output, notes and progress on standard error."""
 
     def result(self, text: str) -> None:
         typer.echo(text)
@@ -48,12 +47,8 @@ class _Terminal:
     def note(self, text: str) -> None:
         typer.echo(text, err=True)
 
-    @contextmanager
-    def stages(self) -> Iterator[Step]:
-        """A bar that renames itself with each stage."""
-        from rich.console import Console
-        from rich.progress import Progress
+    def stages(self) -> AbstractContextManager[Step]:
+        """Says how far each stage is."""
+        from talkface.stages import show_stages
 
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        return show_stages()

@@ -105,13 +105,13 @@ def fetch(
 
 
 def _fetch_with_progress(url: str, target: Path, expected: str) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from talkface.stages import show_stages
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(target.name, total=None)
-        fetch_weights(url, target, expected, lambda done, total: bar.update(task, completed=done, total=total))
+    with show_stages(*columns, amount=lambda num_bytes: f"{num_bytes / 1e6:.1f} MB") as stage:
+        fetch_weights(url, target, expected, lambda done, total: stage(target.name, done, total))
 
 
 def _verify(name: str, folder: Path) -> str:

@@ -142,9 +142,9 @@ def test_a_terminated_run_saves_and_goes_on(prepared: Path, tmp_path: Path) -> N
     command = [sys.executable, "-m", "training.train", "debug_cpu", "--data", str(prepared), "--out", str(tmp_path)]
     options = [o for o in OPTIONS if not o.startswith("--train.steps")] + ["--train.steps=100000"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([*command, *options], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    lines = iter(process.stderr.readline, "")
+    process = subprocess.Popen([*command, *options], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
     try:
         next(line for line in lines if line.startswith("step 2 "))
         process.terminate()

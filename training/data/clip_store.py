@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from training.data.clip_format import Clip, ClipRecord, read_clip, read_manifest
+
+LOG_INTERVAL_S = 20.0
 
 
 class ClipSource(Protocol):
@@ -82,11 +85,19 @@ class FolderClips:
         records: which of its clips.
         resolution_px: frames are resized to this.
         cache_gb: limit of what is held in memory; above it, frames lie in a file under `cache_folder`.
+        log: told how far the reading is, when it takes long.
     """
 
     def __init__(
-        self, folder: Path, records: Sequence[ClipRecord], resolution_px: int, cache_gb: float, cache_folder: Path
+        self,
+        folder: Path,
+        records: Sequence[ClipRecord],
+        resolution_px: int,
+        cache_gb: float,
+        cache_folder: Path,
+        log: Callable[[str], None] = lambda text: None,
     ) -> None:
+        self._log = log
         self.num_clips = len(records)
         self.persons = sorted({r.person for r in records})
         self.resolution_px = resolution_px
@@ -124,7 +135,11 @@ class FolderClips:
     def _fill(self, folder: Path, *, write: bool = True) -> None:
         from safetensors.numpy import load_file
 
+        said_s = time.monotonic()
         for index, record in enumerate(self._records):
+            if time.monotonic() - said_s > LOG_INTERVAL_S:
+                said_s = time.monotonic()
+                self._log(f"{index} of {self.num_clips} clips are read")
             if write:
                 clip = read_clip(folder, record)
                 self._frames[self._starts[index] : self._starts[index + 1]] = resize_frames(
@@ -159,9 +174,11 @@ def open_folder(
     max_clips: int,
     cache_gb: float,
     cache_folder: Path,
+    log: Callable[[str], None] = lambda text: None,
 ) -> tuple[FolderClips, FolderClips | None]:
     """Training and validation clips of a prepared folder (validation is None when there are too few clips)."""
     train, val = split_records(read_manifest(folder), train_split, val_split)
     train = train[:max_clips] if max_clips else train
-    training = FolderClips(folder, train, resolution_px, cache_gb, cache_folder)
-    return training, FolderClips(folder, val, resolution_px, cache_gb, cache_folder) if val else None
+    log(f"reading {len(train)} clips to train on and {len(val)} to validate with from {folder}")
+    training = FolderClips(folder, train, resolution_px, cache_gb, cache_folder, log)
+    return training, FolderClips(folder, val, resolution_px, cache_gb, cache_folder, log) if val else None

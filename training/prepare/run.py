@@ -92,6 +92,8 @@ def prepare(
             waiting.append(source)
     if outcomes:
         log(f"{len(outcomes)} of {len(sources)} files were done before")
+    if waiting:
+        log(f"{len(waiting)} files to prepare, {num_workers(options.workers, len(waiting))} at a time")
     for number, outcome in enumerate(run_local(waiting, options.out, rules, options.workers, make_eye), 1):
         outcomes.append(outcome)
         reasons = "".join(f"; dropped {d.start_s:.1f} s: {d.reason}" for d in outcome.dropped)
@@ -119,11 +121,16 @@ def finish(out: Path, outcomes: Sequence[Outcome], log: Callable[[str], None]) -
     return PrepareReport(len(outcomes), len(records), seconds, by_reason)
 
 
+def num_workers(wanted: int, num_sources: int) -> int:
+    """Processes for so many files; `wanted` 0 is one per core."""
+    return min(wanted or os.cpu_count() or 1, num_sources)
+
+
 def run_local(
     sources: Sequence[Source], out: Path, rules: ClipRules, workers: int, make_eye: EyeFactory
 ) -> Iterator[Outcome]:
     """Prepare on this machine's cores; a file that kills its process is dropped, the others go on."""
-    count = min(workers or os.cpu_count() or 1, len(sources))
+    count = num_workers(workers, len(sources))
     if count <= 1:
         threads = torch.get_num_threads()
         use_one_thread()  # pictures are small: a second thread waits more than it works
