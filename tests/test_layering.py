@@ -32,6 +32,7 @@ BASE: dict[str, set[str]] = {
         "talkface_core.interfaces",
         "talkface_core.face_assets",
         "talkface_core.module_fill",
+        "talkface_core.shipped_weights",
         "talkface_core.tensor_shards",
         "talkface_core.whole_file",
         "talkface_core.runtime.quiet_openvino",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from talkface.errors import UserError
+from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Prepared folder; its val clips where it has such, else all.")],
-    weights: Annotated[str, typer.Option(help="Face model: 'default', 'tiny' (random) or a path.")] = "default",
+    weights: Annotated[
+        str, typer.Option(help=f"Face model: {', '.join(map(repr, SHIPPED_WEIGHTS))}, 'tiny' (random) or a path.")
+    ] = "default",
     identity: Annotated[
         str,
         typer.Option(help="Whose face: 'default', an identity file, or 'own': of each clip's first frame, by E_image."),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from talkface.errors import UserError
+from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 from training.recipes import RECIPES
 
 
@@ -27,7 +28,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder; the same command goes on with it.")] = None,
     init: Annotated[
         Path | None,
-        typer.Option(help="Start from an earlier run, from a weights folder, or from 'default' or 'general'."),
+        typer.Option(
+            help=f"Start from an earlier run, from a weights folder, or from {' or '.join(map(repr, SHIPPED_WEIGHTS))}."
+        ),
     ] = None,
     ablate: Annotated[str | None, typer.Option(help="Leave out 'lipsync' or 'videoref' (Table II).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -37,7 +37,7 @@ def list_weights(folder: Folder = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from talkface_core.face.model import shipped_weights_folder
+    from talkface_core.shipped_weights import shipped_weights_folder
 
     folder = folder or weights_cache_folder()
     table = Table("weights", "here", "size", "for", "licence", box=None, padding=(0, 2, 0, 0))
@@ -61,7 +61,7 @@ def verify_weights(
     folder: Folder = None,
 ) -> None:
     """Check weights against their SHA-256, face models by loading them; exits with 1 on the first that is wrong."""
-    from talkface_core.face.model import SHIPPED_WEIGHTS, shipped_weights_folder
+    from talkface_core.shipped_weights import SHIPPED_WEIGHTS, shipped_weights_folder
 
     folder = folder or weights_cache_folder()
     if not names:

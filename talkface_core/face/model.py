@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from talkface_core.face.networks import FaceNetworks, base_latents, seeded_netwo
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
 from talkface_core.runtime.choice import make_runtime
 from talkface_core.runtime.interface import FrameRuntime
+from talkface_core.shipped_weights import SHIPPED_WEIGHTS, shipped_weights_folder
 from talkface_core.sound.mel import LOOKAHEAD_SAMPLES, PAST_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, MelWindow
 from talkface_core.style.codec import StyleCodecDecoder, StyleCodecEncoder
 from talkface_core.style.input import SquareCrop
@@ -29,8 +29,6 @@ from talkface_core.tracking.tracker import FaceTracker
 from talkface_core.weights import CODE_VERSION, CONFIG_NAME, FaceWeights, load_face_weights
 
 FRAME_RATE = Fraction(25)
-SHIPPED_WEIGHTS = ("default", "general")
-"""One person's face, which calls use; and the start for any face."""
 TINY_CONFIG = GeneratorConfig(resolution_px=64, channel_base=2048, channel_max=32, mapping_layers=2)
 TINY_SEED = 1
 _WARM_UP_FRAMES = 3
@@ -149,11 +147,6 @@ class TalkfaceModel:
         if runtime not in self._runtimes:
             self._runtimes[runtime] = make_runtime(runtime, networks)
         return Renderer(networks, identity, self._runtimes[runtime])
-
-
-def shipped_weights_folder(name: str = "default") -> Path:
-    """Where the weights that ship under a name of `SHIPPED_WEIGHTS` lie inside the package."""
-    return Path(str(resources.files("talkface_core"))) / f"weights_{name}"
 
 
 def tiny_face_model() -> TalkfaceModel:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from talkface_core.face.model import TalkfaceModel, load_face_model, shipped_weights_folder
+from talkface_core.face.model import TalkfaceModel, load_face_model
+from talkface_core.shipped_weights import shipped_weights_folder
 from talkface_core.sound.mel import WINDOW_SAMPLES
 from talkface_core.tracking.face_finder import FaceFinder
 

@@ -9,7 +9,8 @@ import torch
 
 from talkface_core.errors import WeightsError
 from talkface_core.face.generator import GeneratorConfig
-from talkface_core.face.model import SHIPPED_WEIGHTS, weights_folder
+from talkface_core.face.model import weights_folder
+from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 from talkface_core.weights import CONFIG_NAME, load_face_weights
 from training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint
 from training.config import ModelConfig

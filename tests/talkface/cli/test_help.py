@@ -13,6 +13,8 @@ import typer
 from typer.testing import CliRunner
 
 from talkface.cli.main import app
+from talkface_core.shipped_weights import SHIPPED_WEIGHTS
+from training.recipes import RECIPES
 
 EXPECTED = Path(__file__).with_name("help.txt")
 
@@ -34,6 +36,12 @@ def test_help_is_as_checked_in() -> None:
     if os.environ.get("GENERATE_EXPECTED"):
         EXPECTED.write_text(text)
     assert text == EXPECTED.read_text(), "help has changed: GENERATE_EXPECTED=1 pytest tests/talkface/cli/test_help.py"
+
+
+def test_help_names_every_recipe_and_all_weights_that_ship() -> None:
+    train, evaluate = _help("train"), _help("evaluate")
+    assert not [name for name in RECIPES if not re.search(rf"\b{name}\b", train)]
+    assert not [name for name in SHIPPED_WEIGHTS if f"'{name}'" not in evaluate or f"'{name}'" not in train]
 
 
 def test_every_option_and_command_says_what_it_is() -> None:
