@@ -24,7 +24,10 @@ def evaluate(
     ] = "default",
     identity: Annotated[
         str,
-        typer.Option(help="Whose face: 'default', an identity file, or 'own': of each clip's first frame, by E_image."),
+        typer.Option(
+            help="Whose face: 'default', an identity file, 'own': of each clip's first frame, by E_image, or 'tuned': "
+            "the same, then tuned to that frame."
+        ),
     ] = "default",
     through_wire: Annotated[
         str | None, typer.Option(help="Preset: sound passes through Opus and style through its codec.")
@@ -40,6 +43,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Clips of this split.")] = None,
     max_clips: Annotated[int, typer.Option(help="Measure only so many clips; 0 is all.")] = 0,
     runtime: Annotated[str, typer.Option(help="auto, torch-cpu, torch-cuda or openvino.")] = "auto",
+    tune_seconds: Annotated[float, typer.Option(help="Time to tune each face with --identity tuned.")] = 60.0,
     inception: Annotated[Path | None, typer.Option(help="Inception weights for FID.")] = None,
     syncnet: Annotated[Path | None, typer.Option(help="Official SyncNet weights for LSE-D and LSE-C.")] = None,
 ) -> None:
@@ -47,11 +51,14 @@ def evaluate(
     from protocol.identity.file import IdentityFile
     from protocol.presets import PRESETS
     from receiver.identity_store import identity_for_model
+    from talkface.demo import SPEECH
     from talkface_core.face.model import load_face_model
     from training.evaluate.ablation import table_one
+    from training.evaluate.faces import FaceOptions, Whose
     from training.evaluate.run import EvaluateOptions, write_report
     from training.evaluate.run import evaluate as run_evaluation
     from training.evaluate.through_wire import WireSettings
+    from training.likeness.tuning import TuningConfig
     from training.mode import Mode
 
     wire = None
@@ -63,13 +70,17 @@ def evaluate(
     known = [m.value for m in Mode]
     if unknown := [m for m in mode or [] if m not in known]:
         raise UserError(f"--mode {unknown[0]!r} is unknown", f"choose from {', '.join(known)}")
+    if not 1 <= tune_seconds <= 86_400:
+        raise UserError(f"--tune-seconds must be 1 to 86400, not {tune_seconds}")
+    whose = Whose(identity) if identity in (Whose.OWN, Whose.TUNED) else Whose.ONE
+    faces = FaceOptions(whose=whose, tuning=TuningConfig(seconds=tune_seconds), speech=SPEECH)
     options = EvaluateOptions(
         data=data,
         split=split,
         modes=tuple(Mode(m) for m in mode) if mode else EvaluateOptions(data=data).modes,
         wire=wire,
         max_clips=max_clips,
-        own_faces=identity == "own",
+        faces=faces,
         runtime=runtime,
         inception=inception,
         syncnet=syncnet,
@@ -78,7 +89,7 @@ def evaluate(
     try:
         model = load_face_model(weights)
         face = None
-        if identity not in ("default", "own"):
+        if identity != "default" and whose is Whose.ONE:
             face = identity_for_model(IdentityFile.from_bytes(Path(identity).read_bytes()), model.info)
         result = run_evaluation(model, face, options, log=lambda text: typer.echo(text, err=True))
         if report is not None:

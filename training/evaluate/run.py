@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talkface_core.face.model import Renderer, TalkfaceModel
+from talkface_core.face.model import TalkfaceModel
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.tracking.landmarks import LandmarkNet, load_landmark_net
 from training.data.clip_format import ClipRecord, read_clip, read_manifest
-from training.data.clip_store import resize_frames, spread
+from training.data.clip_store import spread
 from training.evaluate.clip import Heard, Judges, clip_style, draw_clip, listen_to, look_at, measure_clip
+from training.evaluate.faces import FaceOptions, Faces
 from training.evaluate.landmark_judge import find_points
 from training.evaluate.mode_sums import ModeSums
 from training.evaluate.pictures import Gallery
@@ -42,8 +43,8 @@ class EvaluateOptions:
     wire: WireSettings | None = None
     max_clips: int = 0
     """0: all."""
-    own_faces: bool = False
-    """Give every clip the face of its own first frame, by E_image, instead of one identity."""
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    """Whose face is drawn."""
     runtime: str = "auto"
     inception: Path | None = None
     syncnet: Path | None = None
@@ -63,7 +64,7 @@ def evaluate(
     """Draw and measure every clip in every mode.
 
     Args:
-        identity: whose face; None: the model's own, or with `options.own_faces` each clip's.
+        identity: whose face, unless `options.faces` gives each clip its own; None: the model's.
         landmarks: measuring network; the shipped one when None.
 
     Returns:
@@ -80,9 +81,8 @@ def evaluate(
         inception=load_fid_features(options.inception),
         lip_sync=load_lip_sync_scorer(options.syncnet),
     )
-    renderer = model.renderer(identity or model.default_identity(), runtime=options.runtime)
-    renderer.warm_up()
-    report = _begin_report(model, renderer, options, len(records))
+    faces = Faces(model, identity, options.faces, options.runtime, log)
+    report = _begin_report(model, faces, options, len(records))
     second = _second_clips(records)
     sums = {mode: ModeSums(network) for mode in options.modes}
     gallery = Gallery(options.modes, spread(len(records), options.num_videos))
@@ -90,9 +90,7 @@ def evaluate(
     for index, record in enumerate(records):
         seen = look_at(model, read_clip(options.data, record), judges)
         gallery.add_truth(index, seen.clip)
-        if options.own_faces:
-            first = resize_frames(seen.clip.frames[:1], model.info.resolution_px)[0]
-            renderer = model.renderer(model.encode_portrait(first), runtime=options.runtime)
+        renderer = faces.renderer(seen.clip)
         for mode in options.modes:
             style, heard = _borrowed(model, mode, options.data, second[record.name], judges)
             drawn = draw_clip(
@@ -121,14 +119,14 @@ def evaluate(
     return report
 
 
-def _begin_report(model: TalkfaceModel, renderer: Renderer, options: EvaluateOptions, num_clips: int) -> dict[str, Any]:
+def _begin_report(model: TalkfaceModel, faces: Faces, options: EvaluateOptions, num_clips: int) -> dict[str, Any]:
     """What is measured, without numbers yet."""
     wire = options.wire
     return {
         "weights": {"name": model.info.name, "sha256": model.info.weights_sha256, "code": model.info.code_version},
         "resolution_px": model.info.resolution_px,
-        "runtime": renderer.runtime,
-        "identity": "own" if options.own_faces else "one",
+        "runtime": faces.runtime,
+        "identity": str(options.faces.whose),
         "through_wire": None if wire is None else {**asdict(wire), "style_hz": float(wire.style_hz)},
         "landmarks": "talkface landmark network, pixels of a 256 px crop, mean points of both sets laid on one another",
         "num_clips": num_clips,

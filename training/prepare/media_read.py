@@ -106,7 +106,9 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_sound(path: Path) -> NDArray[np.int16] | None:
-    """Sound at 16 kHz mono; sample 0 is at the time of the first picture. None when there is no sound stream.
+    """Sound at 16 kHz mono; sample 0 is at the time of the first picture, or of zero in a file of sound alone.
+
+    None when there is no sound stream.
 
     Raises:
         MediaError: the file cannot be opened.
@@ -162,6 +164,8 @@ def _placed_parts(container: av.container.InputContainer, start: Fraction) -> li
 def _first_picture_time(path: Path) -> Fraction:
     try:
         with av.open(str(path)) as container:
+            if not container.streams.video:
+                return Fraction(0)
             for frame in container.decode(video=0):
                 if frame.pts is not None and frame.time_base is not None:
                     return Fraction(frame.pts) * frame.time_base

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,11 +31,13 @@ from training.evaluate.clip import (
     look_at,
     measure_clip,
 )
+from training.evaluate.faces import FaceOptions, Whose
 from training.evaluate.landmark_judge import find_points
 from training.evaluate.mode_sums import closure_of_all
 from training.evaluate.run import EvaluateOptions, choose_records, evaluate, write_report
 from training.evaluate.through_wire import WireSettings, sound_through_opus, style_through_codec
 from training.export import ExportOptions, export_run, load_run
+from training.likeness.tuning import TuningConfig
 from training.loop import open_run
 from training.loss.feature_networks import FeatureNetworks
 from training.metrics import StyleBits, Unavailable
@@ -138,7 +141,8 @@ def test_every_clip_gets_its_own_face(
     export_run(ExportOptions(run=tmp_path / "run", data=prepared, out=tmp_path / "weights"))
     model = load_face_model(tmp_path / "weights")
     options = EvaluateOptions(data=prepared, modes=(Mode.AUDIO,), max_clips=2, runtime="torch-cpu", split="train")
-    own = evaluate(model, None, dataclasses.replace(options, own_faces=True), log=lambda _: None, landmarks=landmarks)
+    of_each = dataclasses.replace(options, faces=FaceOptions(whose=Whose.OWN))
+    own = evaluate(model, None, of_each, log=lambda _: None, landmarks=landmarks)
     assert own["identity"] == "own"
     share = own["modes"]["audio"]["recognised"]
     assert (share is None) == (len({r.person for r in choose_records(read_manifest(prepared), "train", 2)}) < 2)
@@ -152,7 +156,44 @@ def test_every_clip_gets_its_own_face(
     assert [c["psnr_db"] for c in own["clips"]] == pytest.approx(one)
     one_person = load_face_model("tiny")
     with pytest.raises(WeightsError, match="no image encoder"):
-        evaluate(one_person, None, dataclasses.replace(options, own_faces=True), log=lambda _: None)
+        evaluate(one_person, None, of_each, log=lambda _: None)
+
+
+def test_tuned_faces_come_nearer_to_their_clips(
+    tiny_config: TrainConfig, prepared: Path, tmp_path: Path, features: FeatureNetworks, landmarks: LandmarkNet
+) -> None:
+    many = dataclasses.replace(tiny_config, model=dataclasses.replace(tiny_config.model, identity="encoder"))
+    open_run(many, prepared, tmp_path / "run", features, World()).save()
+    export_run(ExportOptions(run=tmp_path / "run", data=prepared, out=tmp_path / "weights"))
+    model = load_face_model(tmp_path / "weights")
+    options = EvaluateOptions(data=prepared, modes=(Mode.AUDIO,), max_clips=1, runtime="torch-cpu", split="train")
+    speech = tmp_path / "speech.wav"
+    write_wav(speech)
+    lines: list[str] = []
+
+    def error(whose: Whose) -> float:
+        faces = FaceOptions(whose=whose, tuning=TuningConfig(seconds=600, max_steps=12), speech=speech)
+        result = evaluate(model, None, dataclasses.replace(options, faces=faces), log=lines.append, landmarks=landmarks)
+        assert result["identity"] == str(whose)
+        return float(result["modes"]["audio"]["psnr_db"])
+
+    assert error(Whose.TUNED) > error(Whose.OWN) + 0.5
+    assert any("tuned in 12 steps" in line for line in lines)
+
+
+def test_tuning_without_speech_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="need a file with speech"):
+        FaceOptions(whose=Whose.TUNED)
+
+
+def write_wav(path: Path) -> None:
+    """A second of noise at 16 kHz."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        noise = np.random.default_rng(0).normal(0, 4000, 16_000).clip(-32768, 32767)
+        file.writeframes(noise.astype("<i2").tobytes())
 
 
 def test_clips_to_look_at_are_far_apart() -> None:
