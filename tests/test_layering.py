@@ -101,7 +101,7 @@ ARROWS: dict[str, set[str]] = {
     "training.landmarks": {"training.data", "training.small_nets"},
     "training.lip_expert": {"training.data", "training.loss", "training.small_nets"},
     "training.prepare": {"training.data", "training.lip_expert"},
-    "training.evaluate": {"training.data", "training.metrics"},
+    "training.evaluate": {"training.data", "training.likeness", "training.metrics"},
     "training.likeness": {"training", "training.data"},
     #
     "talkface": {

@@ -60,6 +60,7 @@ def evaluate(
     from training.evaluate.through_wire import WireSettings
     from training.likeness.tuning import TuningConfig
     from training.mode import Mode
+    from training.prepare.media_read import read_sound
 
     wire = None
     if through_wire is not None:
@@ -73,7 +74,8 @@ def evaluate(
     if not 1 <= tune_seconds <= 86_400:
         raise UserError(f"--tune-seconds must be 1 to 86400, not {tune_seconds}")
     whose = Whose(identity) if identity in (Whose.OWN, Whose.TUNED) else Whose.ONE
-    faces = FaceOptions(whose=whose, tuning=TuningConfig(seconds=tune_seconds), speech=SPEECH)
+    speech = read_sound(SPEECH) if whose is Whose.TUNED else None
+    faces = FaceOptions(whose=whose, tuning=TuningConfig(seconds=tune_seconds), speech=speech)
     options = EvaluateOptions(
         data=data,
         split=split,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from training.data.clip_store import resize_frames
 from training.likeness.one_picture import likeness_of_picture, tuned_model
 from training.likeness.tuning import TuningConfig
 from training.likeness.views import View
-from training.prepare.media_read import read_sound
 
 
 class Whose(StrEnum):
@@ -31,19 +29,19 @@ class Whose(StrEnum):
     """As own, then pivotal tuning to that frame (training/likeness)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FaceOptions:
     """How faces are made."""
 
     whose: Whose = Whose.ONE
     tuning: TuningConfig = field(default_factory=TuningConfig)
     """For `TUNED`."""
-    speech: Path | None = None
-    """For `TUNED`: a file with somebody's speech, none of the clips', that lips must still follow."""
+    speech: NDArray[np.int16] | None = None
+    """For `TUNED`: somebody's speech at 16 kHz, none of the clips', that lips must still follow."""
 
     def __post_init__(self) -> None:
         if self.whose is Whose.TUNED and self.speech is None:
-            raise ValueError("tuned faces need a file with speech")
+            raise ValueError("tuned faces need speech that lips must still follow")
 
 
 class Faces:
@@ -52,9 +50,6 @@ class Faces:
     Args:
         identity: for `Whose.ONE`; None: the model's own.
         log: told how a tuning went.
-
-    Raises:
-        ValueError: the speech file holds no sound.
     """
 
     def __init__(
@@ -68,7 +63,6 @@ class Faces:
         self._model, self._options, self._runtime, self._log = model, options, runtime, log
         self._shared = model.renderer(identity or model.default_identity(), runtime=runtime)
         self._shared.warm_up()
-        self._speech = _speech(options.speech) if options.whose is Whose.TUNED and options.speech else None
 
     @property
     def runtime(self) -> str:
@@ -86,15 +80,8 @@ class Faces:
         first = resize_frames(clip.frames[:1], self._model.info.resolution_px)[0]
         if self._options.whose is Whose.OWN:
             return self._model.renderer(self._model.encode_portrait(first), runtime=self._runtime)
-        assert self._speech is not None
+        assert self._options.speech is not None
         points = clip.points[0] * (self._model.info.resolution_px / clip.frames.shape[1])
-        face = likeness_of_picture(self._model, View(first, points), self._speech, self._options.tuning)
+        face = likeness_of_picture(self._model, View(first, points), self._options.speech, self._options.tuning)
         self._log(f"{clip.name}: tuned in {face.steps} steps, {face.seconds:.0f} s")
         return tuned_model(self._model, face).renderer(face.identity, runtime=self._runtime)
-
-
-def _speech(path: Path) -> NDArray[np.int16]:
-    samples = read_sound(path)
-    if samples is None or not len(samples):
-        raise ValueError(f"{path} holds no sound")
-    return samples
