@@ -85,7 +85,7 @@ class Presentation:
         Raises:
             SinkUnavailableError: a sink cannot work here.
             talkface_core.errors.RuntimeUnavailableError: the asked-for runtime cannot run here.
-            talkface_core.sound.opus.OpusUnavailableError: there is no libopus.
+            talkface_core.sound.libopus.OpusUnavailableError: there is no libopus.
         """
         info = setup.model.info
         outputs = await Outputs.open(sinks, SinkFormat(info.resolution_px, info.frame_rate), on_failure=on_note)

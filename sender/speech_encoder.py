@@ -15,7 +15,8 @@ from av.audio.codeccontext import AudioCodecContext
 from numpy.typing import NDArray
 
 from protocol.presets import Preset
-from talkface_core.sound.opus import OpusEncoder, OpusUnavailableError
+from talkface_core.sound.libopus import OpusUnavailableError
+from talkface_core.sound.opus import OpusEncoder
 
 logger = logging.getLogger(__name__)
 

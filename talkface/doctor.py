@@ -91,7 +91,7 @@ def check_openvino() -> Check:
 
 
 def check_opus() -> Check:
-    from talkface_core.sound.opus import OpusUnavailableError, load_libopus
+    from talkface_core.sound.libopus import OpusUnavailableError, load_libopus
 
     try:
         library = load_libopus()

@@ -25,7 +25,7 @@ class AudioDecoder:
     """One decoder for the life of the call; 48 kHz mono int16."""
 
     def __init__(self) -> None:
-        """Raises talkface_core.sound.opus.OpusUnavailableError when there is no libopus."""
+        """Raises talkface_core.sound.libopus.OpusUnavailableError when there is no libopus."""
         self.counters = DecoderCounters()
         self._opus = OpusDecoder(48_000)
 

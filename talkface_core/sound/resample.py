@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-ZERO_CROSSINGS: Final = 48
+ZERO_CROSSINGS = 48
 """Sinc zero crossings on each side: transition band of 11 % of the lower Nyquist frequency."""
-ROLLOFF: Final = 0.945
+ROLLOFF = 0.945
 """Cut-off relative to the lower Nyquist frequency, so that the stop band begins at it."""
-KAISER_BETA: Final = 8.96
+KAISER_BETA = 8.96
 """90 dB of stop-band attenuation."""
-MIN_RATE_HZ: Final = 4_000
-MAX_RATE_HZ: Final = 384_000
-_BLOCK: Final = 2048
-_MAX_PHASES: Final = 1024
+MIN_RATE_HZ = 4_000
+MAX_RATE_HZ = 384_000
+_BLOCK = 2048
+_MAX_PHASES = 1024
 """Ratios with more phases (44 101 to 48 000 Hz) interpolate between neighbouring filters, 100 dB below the signal;
 times stay exact and the table stays small."""
 

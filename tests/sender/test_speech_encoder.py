@@ -12,7 +12,8 @@ import pytest
 from protocol.presets import get_preset
 from sender import speech_encoder
 from sender.speech_encoder import FALLBACK_BITRATE_BPS, FfmpegOpusEncoder, open_speech_encoder
-from talkface_core.sound.opus import OpusDecoder, OpusUnavailableError
+from talkface_core.sound.libopus import OpusUnavailableError
+from talkface_core.sound.opus import OpusDecoder
 
 
 @pytest.mark.parametrize("packet_ms", [20, 40, 60, 120])
