@@ -5,6 +5,7 @@
         window: Annotated[bool, Option("Show the face in a window.", flag="--window")] = False
 
 A field without an `Option` is not for people: a child process gets it in its file (`talkface/child/options_file.py`).
+Dataclasses of options derive from `CheckedOptions`: a number out of its range is refused wherever it comes from.
 """
 
 from __future__ import annotations
@@ -13,8 +14,24 @@ import dataclasses
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from talkface.errors import UserError
+
+
+class PathUse(Enum):
+    """What a command does with a path; `talkface/outputs.py` holds them against each other."""
+
+    READ = "read"
+    WRITE_FILE = "write a file"
+    WRITE_RECORDING = "write a file, back and forth"
+    WRITE_FOLDER = "write files in a folder"
+
+    @property
+    def is_output(self) -> bool:
+        return self is not PathUse.READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +45,11 @@ class Option:
     """Variable that gives the value where the command line does not."""
     minimum: float | None = None
     maximum: float | None = None
+    """Both are set for every number."""
+    path: PathUse | None = None
+    """Set for every option that names a file or a folder, whatever its type."""
+    is_argument: bool = False
+    """Given by its place in the command line, without a spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +64,40 @@ class OptionsField:
     """`dataclasses.MISSING` where a value has to be given."""
 
     @property
+    def spelling(self) -> str:
+        """How a person finds the option: --some-name, or SOME_NAME of an argument."""
+        if self.option is not None and self.option.is_argument:
+            return self.name.upper()
+        flag = self.option.flag if self.option is not None else None
+        return flag or f"--{self.name.replace('_', '-')}"
+
+    @property
     def group(self) -> type | None:
         """The options dataclass that this field holds, if it holds one (or None)."""
         kind = without_none(self.kind)
         return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+
+
+class CheckedOptions:
+    """Base of the dataclasses of options. A `__post_init__` of their own calls this one first."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UserError: a number is not within the limits of its option.
+        """
+        kind: type = type(self)
+        for field in options_fields(kind):
+            option, value = field.option, getattr(self, field.name)
+            if option is None or option.minimum is None or option.maximum is None:
+                continue
+            for number in value if isinstance(value, tuple) else (value,):
+                # The other way round, not a number would pass.
+                if number is not None and not option.minimum <= number <= option.maximum:
+                    raise UserError(
+                        f"{field.spelling} must be between {option.minimum} and {option.maximum}, got {number}"
+                    )
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from protocol.presets import PRESETS
 from talkface.errors import UserError
-from talkface.option import Option
+from talkface.option import CheckedOptions, Option, PathUse
 
 
 class StyleChoice(StrEnum):
@@ -61,17 +61,20 @@ PRESET = Option(
     + ".",
     flag="--preset",
 )
-OUTPUT = Option("MP4 to write: the face with its sound.")
-REPORT = Option("Write the report here as JSON.")
-HTML = Option("Write the report here as one page with plots and a still.")
+OUTPUT = Option("MP4 to write: the face with its sound.", path=PathUse.WRITE_RECORDING)
+REPORT = Option("Write the report here as JSON.", path=PathUse.WRITE_FILE)
+HTML = Option("Write the report here as one page with plots and a still.", path=PathUse.WRITE_FILE)
+WEEK_S = 7 * 24 * 3600
+MAX_DELAY_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
+class ModelOptions(CheckedOptions):
     """Which face model draws, and with what."""
 
     weights: Annotated[
-        str, Option("Face model: 'default', 'general' (any face), 'tiny' (random, for tests) or a path.")
+        str,
+        Option("Face model: 'default', 'general' (any face), 'tiny' (random, for tests) or a path.", path=PathUse.READ),
     ] = "default"
     runtime: Annotated[RuntimeChoice, Option("What draws the frames; 'auto' takes the fastest there is.")] = (
         RuntimeChoice.AUTO
@@ -79,7 +82,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeetingOptions:
+class MeetingOptions(CheckedOptions):
     """How the two sides find each other."""
 
     signal_url: Annotated[
@@ -91,7 +94,9 @@ class MeetingOptions:
         str,
         Option("The room's secret; both ends use the same. Prefer the variable.", environment="TALKFACE_SECRET"),
     ]
-    ca_file: Annotated[Path | None, Option("Certificate to trust for a wss:// server that made its own.")] = None
+    ca_file: Annotated[
+        Path | None, Option("Certificate to trust for a wss:// server that made its own.", path=PathUse.READ)
+    ] = None
     ice_servers: Annotated[
         tuple[str, ...],
         Option(
@@ -102,9 +107,12 @@ class MeetingOptions:
         ),
     ] = ()
     relay_only: Annotated[bool, Option("Talk through the TURN server only.", flag="--relay-only")] = False
-    wait_s: Annotated[float, Option("Give up when the other end has not come after so many seconds.")] = 120.0
+    wait_s: Annotated[
+        float, Option("Give up when the other end has not come after so many seconds.", minimum=0.1, maximum=WEEK_S)
+    ] = 120.0
 
     def __post_init__(self) -> None:
+        CheckedOptions.__post_init__(self)
         if not self.signal_url.startswith(("ws://", "wss://")):
             raise UserError(f"--signal {self.signal_url!r} is not a websocket address", "use ws://HOST:PORT")
         if not self.room or not self.secret:
@@ -114,15 +122,17 @@ class MeetingOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceOptions:
+class SourceOptions(CheckedOptions):
     """What a side that sends sends: `input`, or what `microphone` and `camera` give; without any, the microphone."""
 
-    input: Annotated[Path | None, Option("Media file to send, instead of microphone and camera.")] = None
+    input: Annotated[
+        Path | None, Option("Media file to send, instead of microphone and camera.", path=PathUse.READ)
+    ] = None
     microphone: Annotated[str | None, Option("Microphone to send: 'default' or a device name.")] = None
     camera: Annotated[str | None, Option("Camera for --style live: 'default' or a device such as /dev/video0.")] = None
-    identity: Annotated[str, Option("Whose face: 'default', an identity file, or a picture (--weights general).")] = (
-        "default"
-    )
+    identity: Annotated[
+        str, Option("Whose face: 'default', an identity file, or a picture (--weights general).", path=PathUse.READ)
+    ] = "default"
     style: Annotated[
         StyleChoice,
         Option(
@@ -131,7 +141,8 @@ class SourceOptions:
         ),
     ] = StyleChoice.AUTO
     style_track: Annotated[
-        Path | None, Option("Recorded style for --style reference; without it, the identity's own.")
+        Path | None,
+        Option("Recorded style for --style reference; without it, the identity's own.", path=PathUse.READ),
     ] = None
     preset: Annotated[str, PRESET] = "default"
     adaptive: Annotated[bool, Option("Leave the preset for a cheaper or more robust one when the network is bad.")] = (
@@ -139,18 +150,26 @@ class SourceOptions:
     )
     duration_s: Annotated[
         float | None,
-        Option("Stop after so many seconds; a shorter file starts again. Without it: once through the file."),
+        Option(
+            "Stop after so many seconds; a shorter file starts again. Without it: once through the file.",
+            minimum=0.1,
+            maximum=WEEK_S,
+        ),
     ] = None
     clock_ppm: Annotated[
-        float, Option("Run the sender's clock fast by so many parts per million, to test the receiver's.")
+        float,
+        Option(
+            "Run the sender's clock fast by so many parts per million, to test the receiver's.",
+            minimum=-10_000,
+            maximum=10_000,
+        ),
     ] = 0.0
 
     def __post_init__(self) -> None:
+        CheckedOptions.__post_init__(self)
         if self.input is not None and (self.microphone is not None or self.camera is not None):
             raise UserError("--input and --microphone or --camera exclude each other", "leave one of them out")
         known_preset(self.preset)
-        if self.duration_s is not None and self.duration_s <= 0:
-            raise UserError("--duration-s must be more than 0")
         if self.input is not None:
             check_readable(self.input, "--input")
         if self.style_track is not None:
@@ -160,7 +179,7 @@ class SourceOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SinkOptions:
+class SinkOptions(CheckedOptions):
     """Where a side that receives shows what it receives."""
 
     output: Annotated[Path | None, OUTPUT] = None
@@ -169,7 +188,7 @@ class SinkOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SideOptions:
+class SideOptions(CheckedOptions):
     """One side of a call."""
 
     role: Role
@@ -180,9 +199,10 @@ class SideOptions:
     sink: SinkOptions = SinkOptions()
     meeting: MeetingOptions
     model: ModelOptions = ModelOptions()
-    cache_folder: Annotated[Path | None, Option("Keep received identities here, not in the user's cache folder.")] = (
-        None
-    )
+    cache_folder: Annotated[
+        Path | None,
+        Option("Keep received identities here, not in the user's cache folder.", path=PathUse.WRITE_FOLDER),
+    ] = None
     report: Annotated[Path | None, REPORT] = None
     """Where this side writes its own report; latency needs both sides and is left out there."""
     record: Path | None = None
@@ -193,6 +213,7 @@ class SideOptions:
     """Report progress as JSON lines on standard output, and end when standard input closes."""
 
     def __post_init__(self) -> None:
+        CheckedOptions.__post_init__(self)
         known_preset(self.watching_preset)
 
     @property
@@ -202,32 +223,36 @@ class SideOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkOptions:
+class NetworkOptions(CheckedOptions):
     """One direction of a rough network on purpose; all zero is a clean path. Times count from the first datagram."""
 
-    loss: Annotated[float, Option("Share of datagrams lost, 0 to 1.")] = 0.0
-    burst_ms: Annotated[float, Option("Lose in bursts of this length instead of one by one.")] = 0.0
+    loss: Annotated[float, Option("Share of datagrams lost.", minimum=0, maximum=1)] = 0.0
+    burst_ms: Annotated[
+        float, Option("Lose in bursts of this length instead of one by one.", minimum=0, maximum=MAX_DELAY_MS)
+    ] = 0.0
     """With it, `loss` is the share of time spent in bursts, in which nothing passes."""
-    delay_ms: Annotated[float, Option("Delay added in each direction.")] = 0.0
-    jitter_ms: Annotated[float, Option("Random further delay.")] = 0.0
+    delay_ms: Annotated[float, Option("Delay added in each direction.", minimum=0, maximum=MAX_DELAY_MS)] = 0.0
+    jitter_ms: Annotated[float, Option("Random further delay.", minimum=0, maximum=MAX_DELAY_MS)] = 0.0
     """Its standard deviation (half-normal: never early). Order is kept; see `reorder`."""
-    reorder: Annotated[float, Option("Share of datagrams that come after their successor.")] = 0.0
-    duplicate: Annotated[float, Option("Share of datagrams that come twice.")] = 0.0
-    rate_kbps: Annotated[float, Option("Cap of the rate in each direction; 0 is none.")] = 0.0
+    reorder: Annotated[float, Option("Share of datagrams that come after their successor.", minimum=0, maximum=1)] = 0.0
+    duplicate: Annotated[float, Option("Share of datagrams that come twice.", minimum=0, maximum=1)] = 0.0
+    rate_kbps: Annotated[
+        float, Option("Cap of the rate in each direction; 0 is none.", minimum=0, maximum=1_000_000)
+    ] = 0.0
     """IP and UDP headers counted."""
-    blackout_at_s: Annotated[float, Option("When the blackout starts.")] = 5.0
-    blackout_s: Annotated[float, Option("Length of a blackout in which nothing passes.")] = 0.0
-    loss_until_s: Annotated[float, Option("When loss stops, to see the recovery; 0 is never.")] = 0.0
-    seed: Annotated[int, Option("Seed of the rough network: the same seed, the same losses.")] = 0
+    blackout_at_s: Annotated[float, Option("When the blackout starts.", minimum=0, maximum=WEEK_S)] = 5.0
+    blackout_s: Annotated[float, Option("Length of a blackout in which nothing passes.", minimum=0, maximum=WEEK_S)] = (
+        0.0
+    )
+    loss_until_s: Annotated[
+        float, Option("When loss stops, to see the recovery; 0 is never.", minimum=0, maximum=WEEK_S)
+    ] = 0.0
+    seed: Annotated[
+        int, Option("Seed of the rough network: the same seed, the same losses.", minimum=0, maximum=2**32 - 1)
+    ] = 0
 
     def __post_init__(self) -> None:
-        for name in ("loss", "reorder", "duplicate"):
-            value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
-                raise UserError(f"--{name} is a share between 0 and 1, got {value}")
-        for name in self.__dataclass_fields__:
-            if not getattr(self, name) >= 0:
-                raise UserError(f"--{name.replace('_', '-')} must not be negative")
+        CheckedOptions.__post_init__(self)
         if self.burst_ms and not self.loss:
             raise UserError(
                 "--burst-ms needs --loss", "give the share of time that is lost in bursts, such as --loss 0.05"
@@ -247,7 +272,7 @@ class NetworkOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetourOptions:
+class DetourOptions(CheckedOptions):
     """A rough network between two sides, each direction as rough as wanted."""
 
     to_answerer: NetworkOptions
@@ -255,7 +280,7 @@ class DetourOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopbackOptions:
+class LoopbackOptions(CheckedOptions):
     """A call between two processes of this machine."""
 
     source: SourceOptions
@@ -267,10 +292,10 @@ class LoopbackOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoOptions:
+class DemoOptions(CheckedOptions):
     """The call that shows what this is."""
 
-    output: Annotated[Path, Option("MP4 to write.")] = Path("out/demo.mp4")
+    output: Annotated[Path, Option("MP4 to write.", path=PathUse.WRITE_RECORDING)] = Path("out/demo.mp4")
     report: Annotated[Path, REPORT] = Path("out/demo.json")
     html: Annotated[Path | None, HTML] = None
     preset: Annotated[str, PRESET] = "default"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from talkface.cli.from_options import from_options
 from talkface.errors import UserError
+from talkface.option import CheckedOptions, Option, PathUse
 from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 
 
@@ -17,36 +20,44 @@ def register(app: typer.Typer) -> None:
     app.command("table2")(table2)
 
 
-def evaluate(
-    data: Annotated[Path, typer.Option(help="Prepared folder; its val clips where it has such, else all.")],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateArguments(CheckedOptions):
+    """What `talkface evaluate` is asked to do."""
+
+    data: Annotated[Path, Option("Prepared folder; its val clips where it has such, else all.", path=PathUse.READ)]
     weights: Annotated[
-        str, typer.Option(help=f"Face model: {', '.join(map(repr, SHIPPED_WEIGHTS))}, 'tiny' (random) or a path.")
-    ] = "default",
+        str,
+        Option(f"Face model: {', '.join(map(repr, SHIPPED_WEIGHTS))}, 'tiny' (random) or a path.", path=PathUse.READ),
+    ] = "default"
     identity: Annotated[
         str,
-        typer.Option(
-            help="Whose face: 'default', an identity file, 'own': of each clip's first frame, by E_image, or 'tuned': "
-            "the same, then tuned to that frame."
+        Option(
+            "Whose face: 'default', an identity file, 'own': of each clip's first frame, by E_image, or 'tuned': the "
+            "same, then tuned to that frame.",
+            path=PathUse.READ,
         ),
-    ] = "default",
-    through_wire: Annotated[
-        str | None, typer.Option(help="Preset: sound passes through Opus and style through its codec.")
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write every number here as JSON.")] = None,
-    pictures: Annotated[Path | None, typer.Option(help="Folder for side-by-side videos and a contact sheet.")] = None,
+    ] = "default"
+    through_wire: Annotated[str | None, Option("Preset: sound passes through Opus and style through its codec.")] = None
+    report: Annotated[Path | None, Option("Write every number here as JSON.", path=PathUse.WRITE_FILE)] = None
+    pictures: Annotated[
+        Path | None, Option("Folder for side-by-side videos and a contact sheet.", path=PathUse.WRITE_FOLDER)
+    ] = None
     mode: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="live, camera, base, audio, reference or swapped; several times. Without: live, audio, reference."
-        ),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Clips of this split.")] = None,
-    max_clips: Annotated[int, typer.Option(help="Measure only so many clips; 0 is all.")] = 0,
-    runtime: Annotated[str, typer.Option(help="auto, torch-cpu, torch-cuda or openvino.")] = "auto",
-    tune_seconds: Annotated[float, typer.Option(help="Time to tune each face with --identity tuned.")] = 60.0,
-    inception: Annotated[Path | None, typer.Option(help="Inception weights for FID.")] = None,
-    syncnet: Annotated[Path | None, typer.Option(help="Official SyncNet weights for LSE-D and LSE-C.")] = None,
-) -> None:
+        tuple[str, ...],
+        Option("live, camera, base, audio, reference or swapped; several times. Without: live, audio, reference."),
+    ] = ()
+    split: Annotated[str | None, Option("Clips of this split.")] = None
+    max_clips: Annotated[int, Option("Measure only so many clips; 0 is all.", minimum=0, maximum=1_000_000)] = 0
+    runtime: Annotated[str, Option("auto, torch-cpu, torch-cuda or openvino.")] = "auto"
+    tune_seconds: Annotated[
+        float, Option("Time to tune each face with --identity tuned.", minimum=1, maximum=86_400)
+    ] = 60.0
+    inception: Annotated[Path | None, Option("Inception weights for FID.", path=PathUse.READ)] = None
+    syncnet: Annotated[Path | None, Option("Official SyncNet weights for LSE-D and LSE-C.", path=PathUse.READ)] = None
+
+
+@from_options()
+def evaluate(wanted: EvaluateArguments) -> None:
     """Redraw clips from their own style and sound, from sound alone, and with another clip's style; print Table I."""
     from protocol.identity.file import IdentityFile
     from protocol.presets import PRESETS
@@ -63,56 +74,64 @@ def evaluate(
     from training.prepare.media_read import read_sound
 
     wire = None
-    if through_wire is not None:
-        if through_wire not in PRESETS:
-            raise UserError(f"--through-wire {through_wire!r} is unknown", f"choose one of {', '.join(PRESETS)}")
-        preset = PRESETS[through_wire]
+    if wanted.through_wire is not None:
+        if wanted.through_wire not in PRESETS:
+            raise UserError(f"--through-wire {wanted.through_wire!r} is unknown", f"choose one of {', '.join(PRESETS)}")
+        preset = PRESETS[wanted.through_wire]
         wire = WireSettings.of(preset.name, preset.bitrate_bps, preset.packet_ms, preset.style_hz)
     known = [m.value for m in Mode]
-    if unknown := [m for m in mode or [] if m not in known]:
+    if unknown := [m for m in wanted.mode if m not in known]:
         raise UserError(f"--mode {unknown[0]!r} is unknown", f"choose from {', '.join(known)}")
-    if not 1 <= tune_seconds <= 86_400:
-        raise UserError(f"--tune-seconds must be 1 to 86400, not {tune_seconds}")
-    whose = Whose(identity) if identity in (Whose.OWN, Whose.TUNED) else Whose.ONE
+    whose = Whose(wanted.identity) if wanted.identity in (Whose.OWN, Whose.TUNED) else Whose.ONE
     speech = read_sound(SPEECH) if whose is Whose.TUNED else None
-    faces = FaceOptions(whose=whose, tuning=TuningConfig(seconds=tune_seconds), speech=speech)
+    faces = FaceOptions(whose=whose, tuning=TuningConfig(seconds=wanted.tune_seconds), speech=speech)
     options = EvaluateOptions(
-        data=data,
-        split=split,
-        modes=tuple(Mode(m) for m in mode) if mode else EvaluateOptions(data=data).modes,
+        data=wanted.data,
+        split=wanted.split,
+        modes=tuple(Mode(m) for m in wanted.mode) or EvaluateOptions(data=wanted.data).modes,
         wire=wire,
-        max_clips=max_clips,
+        max_clips=wanted.max_clips,
         faces=faces,
-        runtime=runtime,
-        inception=inception,
-        syncnet=syncnet,
-        pictures=pictures,
+        runtime=wanted.runtime,
+        inception=wanted.inception,
+        syncnet=wanted.syncnet,
+        pictures=wanted.pictures,
     )
     try:
-        model = load_face_model(weights)
+        model = load_face_model(wanted.weights)
         face = None
-        if identity != "default" and whose is Whose.ONE:
-            face = identity_for_model(IdentityFile.from_bytes(Path(identity).read_bytes()), model.info)
+        if wanted.identity != "default" and whose is Whose.ONE:
+            face = identity_for_model(IdentityFile.from_bytes(Path(wanted.identity).read_bytes()), model.info)
         result = run_evaluation(model, face, options, log=lambda text: typer.echo(text, err=True))
-        if report is not None:
-            write_report(report, result)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     typer.echo(table_one(result))
+    if wanted.report is not None:
+        write_report(wanted.report, result)
 
 
-def table2(
-    baseline: Annotated[Path, typer.Option(help="Report of the full model.")],
-    lipsync: Annotated[Path | None, typer.Option(help="Report of the model trained with --ablate lipsync.")] = None,
-    videoref: Annotated[Path | None, typer.Option(help="Report of the model trained with --ablate videoref.")] = None,
-    mode: Annotated[str, typer.Option(help="Which mode of the reports is compared.")] = "live",
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableTwoArguments(CheckedOptions):
+    """What `talkface table2` is asked to show."""
+
+    baseline: Annotated[Path, Option("Report of the full model.", path=PathUse.READ)]
+    lipsync: Annotated[Path | None, Option("Report of the model trained with --ablate lipsync.", path=PathUse.READ)] = (
+        None
+    )
+    videoref: Annotated[
+        Path | None, Option("Report of the model trained with --ablate videoref.", path=PathUse.READ)
+    ] = None
+    mode: Annotated[str, Option("Which mode of the reports is compared.")] = "live"
+
+
+@from_options()
+def table2(wanted: TableTwoArguments) -> None:
     """Print Table II from reports of `talkface evaluate`."""
     from training.evaluate.ablation import ReportError, read_report, table_two
 
-    paths = {"baseline": baseline, "lipsync": lipsync, "videoref": videoref}
+    paths = {"baseline": wanted.baseline, "lipsync": wanted.lipsync, "videoref": wanted.videoref}
     try:
         reports = {name: read_report(path) for name, path in paths.items() if path is not None}
-        typer.echo(table_two(reports, mode))
+        typer.echo(table_two(reports, wanted.mode))
     except ReportError as error:
         raise UserError(str(error)) from error

@@ -4,20 +4,25 @@
     def send(side: SideOptions) -> None: ...
 
 offers each field that has an `Option`, in dataclasses within dataclasses too, and hands the command what it filled.
+Before the command runs, `~` in paths is the user's folder, numbers are in their ranges and outputs can be written.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, replace
+from dataclasses import MISSING, is_dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from talkface.option import Option, OptionsField, options_fields
+from talkface.outputs import check_outputs
 
 Command = Callable[..., None]
+OPTIONS_OF = "options_of_command"
+"""Attribute of a command that holds the fields it offers, for those who look at all commands."""
 
 
 def from_options(
@@ -27,7 +32,7 @@ def from_options(
     last: tuple[str, ...] = (),
     own_help: Mapping[str, str] | None = None,
 ) -> Callable[[Command], Command]:
-    """Turn a function of options dataclasses into one that typer can register.
+    """Turn a function of options dataclasses into one that typer can register; what else it takes, typer gives it.
 
     Args:
         without: fields (options, or whole dataclasses) that this command does not offer; they keep their defaults.
@@ -44,19 +49,34 @@ def from_options(
     def decorate(function: Command) -> Command:
         hints = get_type_hints(function)
         hints.pop("return", None)
-        chosen.check(list(hints.values()))
+        groups: dict[str, type] = {name: kind for name, kind in hints.items() if _is_group(kind)}
+        others = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+            for name, kind in hints.items()
+            if name not in groups
+        ]
+        chosen.check(list(groups.values()))
 
         def command(**values: Any) -> None:
-            function(**{name: chosen.build(kind, values) for name, kind in hints.items()})
+            built = {name: chosen.build(kind, values) for name, kind in groups.items()}
+            for options in built.values():
+                check_outputs(options)
+            function(**built, **{other.name: values[other.name] for other in others})
 
-        offered = [pair for kind in hints.values() for pair in chosen.offered(kind)]
-        parameters = [_parameter(field, chosen.help_of(field)) for field in chosen.in_order(offered)]
+        offered = chosen.in_order([pair for kind in groups.values() for pair in chosen.offered(kind)])
+        parameters = others + [_parameter(field, chosen.help_of(field)) for field in offered]
         command.__name__, command.__doc__ = function.__name__, function.__doc__
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        setattr(command, OPTIONS_OF, tuple(offered))
         return command
 
     return decorate
+
+
+def _is_group(kind: Any) -> bool:
+    """True for a dataclass of options; what else a command takes is typer's to give."""
+    return is_dataclass(kind)
 
 
 class _Chosen:
@@ -114,8 +134,21 @@ class _Chosen:
                 found[field.name] = self.build(field.group, values)
             elif field.option is not None:
                 value = values[field.name]
-                found[field.name] = tuple(value or ()) if get_origin(field.kind) is tuple else value
+                value = tuple(value or ()) if get_origin(field.kind) is tuple else value
+                found[field.name] = _with_home(value) if field.option.path is not None else value
         return kind(**found)
+
+
+def _with_home(value: Any) -> Any:
+    """`~` and `~name` at the start of paths, which a shell leaves alone in --option=~/path, as folders of users."""
+    if isinstance(value, tuple):
+        return tuple(_with_home(one) for one in value)
+    if value is None or not str(value).startswith("~"):
+        return value
+    try:
+        return type(value)(Path(value).expanduser())
+    except RuntimeError:  # no user is called that: the file is
+        return value
 
 
 def _parameter(field: OptionsField, option: Option) -> inspect.Parameter:
@@ -123,13 +156,14 @@ def _parameter(field: OptionsField, option: Option) -> inspect.Parameter:
     kind, default = field.kind, field.default
     if get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
-    described = typer.Option(
-        *([option.flag] if option.flag else []),
-        help=option.help,
-        envvar=option.environment,
-        min=option.minimum,
-        max=option.maximum,
-    )
+    help_text = option.help
+    if option.minimum is not None:
+        help_text += f"  [{option.minimum} to {option.maximum}]"
+    described: Any
+    if option.is_argument:
+        described = typer.Argument(help=help_text, envvar=option.environment)
+    else:
+        described = typer.Option(*([option.flag] if option.flag else []), help=help_text, envvar=option.environment)
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from talkface.cli.from_options import from_options
 from talkface.errors import UserError
+from talkface.option import CheckedOptions, Option, PathUse
 
 
 def register(app: typer.Typer) -> None:
@@ -15,26 +18,49 @@ def register(app: typer.Typer) -> None:
     app.command("prepare")(prepare)
 
 
-def prepare(
-    source: Annotated[Path, typer.Argument(help="A VoxCeleb2-like tree, a folder, or one video or picture.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the clips; the same command goes on with it.")],
-    resolution: Annotated[int, typer.Option(help="Side of the square crops in pixels.")] = 256,
-    split: Annotated[str | None, typer.Option(help="Only files of this split in the table manifest.csv.")] = None,
-    use: Annotated[str | None, typer.Option(help="Only files of this use in the table manifest.csv.")] = None,
-    each_own: Annotated[
-        bool, typer.Option("--each-own", help="Without a table every file shows a person of its own.")
-    ] = False,
-    workers: Annotated[int, typer.Option(help="Processes; 0 is one per core.")] = 0,
-    min_seconds: Annotated[float, typer.Option(help="Shorter clips are dropped.")] = 1.0,
-    max_seconds: Annotated[float, typer.Option(help="Longer ones are cut into equal parts.")] = 20.0,
-    min_face: Annotated[float, typer.Option(help="Smallest crop in pixels of the source.")] = 96.0,
-    keep_silent: Annotated[bool, typer.Option("--keep-silent", help="Keep clips without sound.")] = False,
-    max_offset: Annotated[int, typer.Option(help="Drop clips whose sound is clearly off by more frames.")] = 6,
-    shards: Annotated[Path | None, typer.Option(help="Pack the clips into WebDataset tar shards here.")] = None,
-    clips_per_shard: Annotated[int, typer.Option(help="Clips in one shard.")] = 500,
-    engine: Annotated[str, typer.Option(help="'local', or 'ray' for many machines with a shared folder.")] = "local",
-    ray_address: Annotated[str | None, typer.Option(help="Ray cluster to join; without it, workers here.")] = None,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareArguments(CheckedOptions):
+    """What `talkface prepare` is asked to do."""
+
+    source: Annotated[
+        Path,
+        Option("A VoxCeleb2-like tree, a folder, or one video or picture.", path=PathUse.READ, is_argument=True),
+    ]
+    out: Annotated[
+        Path,
+        Option("Folder for the clips; the same command goes on with it.", path=PathUse.WRITE_FOLDER, is_argument=True),
+    ]
+    resolution: Annotated[int, Option("Side of the square crops in pixels.", minimum=16, maximum=1024)] = 256
+    split: Annotated[str | None, Option("Only files of this split in the table manifest.csv.")] = None
+    use: Annotated[str | None, Option("Only files of this use in the table manifest.csv.")] = None
+    each_own: Annotated[bool, Option("Without a table every file shows a person of its own.", flag="--each-own")] = (
+        False
+    )
+    workers: Annotated[int, Option("Processes; 0 is one per core.", minimum=0, maximum=1024)] = 0
+    min_seconds: Annotated[float, Option("Shorter clips are dropped.", minimum=0.04, maximum=3600)] = 1.0
+    max_seconds: Annotated[float, Option("Longer ones are cut into equal parts.", minimum=0.04, maximum=3600)] = 20.0
+    min_face: Annotated[float, Option("Smallest crop in pixels of the source.", minimum=1, maximum=10_000)] = 96.0
+    keep_silent: Annotated[bool, Option("Keep clips without sound.", flag="--keep-silent")] = False
+    max_offset: Annotated[
+        int, Option("Drop clips whose sound is clearly off by more frames.", minimum=0, maximum=1000)
+    ] = 6
+    shards: Annotated[
+        Path | None, Option("Pack the clips into WebDataset tar shards here.", path=PathUse.WRITE_FOLDER)
+    ] = None
+    clips_per_shard: Annotated[int, Option("Clips in one shard.", minimum=1, maximum=1_000_000)] = 500
+    engine: Annotated[str, Option("'local', or 'ray' for many machines with a shared folder.")] = "local"
+    ray_address: Annotated[str | None, Option("Ray cluster to join; without it, workers here.")] = None
+
+    def __post_init__(self) -> None:
+        CheckedOptions.__post_init__(self)
+        if self.engine not in ("local", "ray"):
+            raise UserError(f"--engine {self.engine!r} is unknown", "choose local or ray")
+        if self.max_seconds < self.min_seconds:
+            raise UserError("--max-seconds must not be less than --min-seconds")
+
+
+@from_options()
+def prepare(wanted: PrepareArguments) -> None:
     """Cut videos into clips of one face: 25 frames/s, 16 kHz sound, landmarks; says what it dropped and why."""
     from talkface_core.errors import WeightsError
     from training.data.clip_format import ClipFormatError
@@ -43,39 +69,35 @@ def prepare(
     from training.prepare.run import prepare as prepare_local
     from training.prepare.sources import PrepareError
 
-    if engine not in ("local", "ray"):
-        raise UserError(f"--engine {engine!r} is unknown", "choose local or ray")
-    if not 16 <= resolution <= 1024 or min_seconds <= 0 or max_seconds < min_seconds:
-        raise UserError("--resolution must be 16 to 1024 and 0 < --min-seconds <= --max-seconds")
     rules = ClipRules(
-        resolution_px=resolution,
-        min_s=min_seconds,
-        max_s=max_seconds,
-        min_crop_px=min_face,
-        keep_silent=keep_silent,
-        max_offset_frames=max_offset,
+        resolution_px=wanted.resolution,
+        min_s=wanted.min_seconds,
+        max_s=wanted.max_seconds,
+        min_crop_px=wanted.min_face,
+        keep_silent=wanted.keep_silent,
+        max_offset_frames=wanted.max_offset,
     )
     options = PrepareOptions(
-        source=source,
-        out=out,
-        resolution_px=resolution,
-        split=split,
-        use=use,
-        each_own=each_own,
-        workers=workers,
+        source=wanted.source,
+        out=wanted.out,
+        resolution_px=wanted.resolution,
+        split=wanted.split,
+        use=wanted.use,
+        each_own=wanted.each_own,
+        workers=wanted.workers,
         rules=rules,
     )
     try:
-        if engine == "ray":
+        if wanted.engine == "ray":
             from training.prepare.ray_engine import prepare_with_ray
 
-            prepare_with_ray(options, address=ray_address, log=typer.echo)
+            prepare_with_ray(options, address=wanted.ray_address, log=typer.echo)
         else:
             prepare_local(options, log=typer.echo)
-        if shards is not None:
+        if wanted.shards is not None:
             from training.data.shards import write_shards
 
-            paths = write_shards(out, shards, clips_per_shard)
-            typer.echo(f"{len(paths)} shards in {shards}")
+            paths = write_shards(wanted.out, wanted.shards, wanted.clips_per_shard)
+            typer.echo(f"{len(paths)} shards in {wanted.shards}")
     except (PrepareError, ClipFormatError, WeightsError, OSError) as error:
         raise UserError(str(error)) from error

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import signal
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,37 +15,45 @@ import typer
 
 from protocol.signalling.guard import SignallingLimits
 from protocol.signalling.server import SignallingServer
+from talkface.cli.from_options import from_options
 from talkface.errors import UserError
+from talkface.option import CheckedOptions, Option, PathUse
 
 DEFAULT_PORT = 8765
 
 
-def signal_command(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalArguments(CheckedOptions):
+    """Where the server listens, and how much it takes."""
+
     host: Annotated[
-        str, typer.Option(help="Address to listen on: 0.0.0.0 (IPv4) or :: (IPv6) for all, 127.0.0.1 for this machine.")
-    ] = "0.0.0.0",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one and prints it.")] = (
-        DEFAULT_PORT
-    ),
+        str, Option("Address to listen on: 0.0.0.0 (IPv4) or :: (IPv6) for all, 127.0.0.1 for this machine.")
+    ] = "0.0.0.0"
+    port: Annotated[int, Option("TCP port; 0 takes a free one and prints it.", minimum=0, maximum=65535)] = DEFAULT_PORT
     tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate chain (PEM): with it the server speaks wss:// only.")
-    ] = None,
+        Path | None, Option("Certificate chain (PEM): with it the server speaks wss:// only.", path=PathUse.READ)
+    ] = None
     tls_key: Annotated[
-        Path | None, typer.Option(help="Private key (PEM, not encrypted) of --tls-cert, when it is not in that file.")
-    ] = None,
-    max_rooms: Annotated[int, typer.Option(min=1, help="Rooms that may exist at once.")] = 500,
+        Path | None,
+        Option("Private key (PEM, not encrypted) of --tls-cert, when it is not in that file.", path=PathUse.READ),
+    ] = None
+    max_rooms: Annotated[int, Option("Rooms that may exist at once.", minimum=1, maximum=1_000_000)] = 500
     wait_minutes: Annotated[
-        float, typer.Option(min=0.1, help="How long one peer may wait alone in a room for the other.")
-    ] = 60.0,
-) -> None:
+        float, Option("How long one peer may wait alone in a room for the other.", minimum=0.1, maximum=10_080)
+    ] = 60.0
+
+
+@from_options()
+def signal_command(wanted: SignalArguments) -> None:
     """Run the server at which two ends of a call find each other.
 
     A room holds two peers that know the same secret; the secret itself never reaches the server, and the server cannot
     change what the peers agree on. Sound and faces do not pass here: a call that runs goes on when the server stops.
     Stops on Ctrl-C.
     """
-    tls = _tls_context(tls_cert, tls_key)
-    limits = SignallingLimits(max_rooms=max_rooms, alone_timeout_s=wait_minutes * 60)
+    host, port = wanted.host, wanted.port
+    tls = _tls_context(wanted.tls_cert, wanted.tls_key)
+    limits = SignallingLimits(max_rooms=wanted.max_rooms, alone_timeout_s=wanted.wait_minutes * 60)
     try:
         asyncio.run(_serve(SignallingServer(host, port, tls=tls, limits=limits), host))
     except OSError as error:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from talkface.cli.from_options import from_options
 from talkface.errors import UserError
+from talkface.option import CheckedOptions, Option, PathUse
+from talkface.outputs import check_outputs
 from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 from training.recipes import RECIPES
 
@@ -19,24 +23,32 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
-def train(
-    context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help=f"{', '.join(RECIPES)}.")],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainArguments(CheckedOptions):
+    """What `talkface train` is asked to do; the fields of the config come beside it."""
+
+    recipe: Annotated[str, Option(f"{', '.join(RECIPES)}.", is_argument=True)]
     data: Annotated[
-        Path | None, typer.Option(help="Prepared folder or its shards; raw video is prepared first.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; the same command goes on with it.")] = None,
+        Path | None, Option("Prepared folder or its shards; raw video is prepared first.", path=PathUse.READ)
+    ] = None
+    out: Annotated[
+        Path | None, Option("The run's folder; the same command goes on with it.", path=PathUse.WRITE_FOLDER)
+    ] = None
     init: Annotated[
         Path | None,
-        typer.Option(
-            help=f"Start from an earlier run, from a weights folder, or from {' or '.join(map(repr, SHIPPED_WEIGHTS))}."
+        Option(
+            f"Start from an earlier run, from a weights folder, or from {' or '.join(map(repr, SHIPPED_WEIGHTS))}.",
+            path=PathUse.READ,
         ),
-    ] = None,
-    ablate: Annotated[str | None, typer.Option(help="Leave out 'lipsync' or 'videoref' (Table II).")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print config and networks, train nothing.")] = False,
-    show_options: Annotated[bool, typer.Option("--show-options", help="List every --section.field and exit.")] = False,
-) -> None:
+    ] = None
+    ablate: Annotated[str | None, Option("Leave out 'lipsync' or 'videoref' (Table II).")] = None
+    device: Annotated[str, Option("auto, cpu or cuda.")] = "auto"
+    dry_run: Annotated[bool, Option("Print config and networks, train nothing.", flag="--dry-run")] = False
+    show_options: Annotated[bool, Option("List every --section.field and exit.", flag="--show-options")] = False
+
+
+@from_options()
+def train(wanted: TrainArguments, context: typer.Context) -> None:
     """Train a face model; stops by itself and goes on when the command is repeated.
 
     Any field of the config may follow as --section.field VALUE, such as --train.lr 1e-4.
@@ -46,61 +58,74 @@ def train(
     from training.stats import NonFiniteLossError
     from training.train import TrainOptions, resolve_config, run_training
 
-    if show_options:
+    if wanted.show_options:
         for name, kind in describe_options():
             typer.echo(f"{name:<36}{kind}")
         return
-    suffix = f"-no-{ablate}" if ablate else ""
+    suffix = f"-no-{wanted.ablate}" if wanted.ablate else ""
+    wanted = replace(wanted, out=wanted.out or Path("runs") / f"{wanted.recipe}{suffix}")
+    check_outputs(wanted)
+    assert wanted.out is not None
     options = TrainOptions(
-        recipe=recipe,
-        data=data or Path(),
-        out=out or Path("runs") / f"{recipe}{suffix}",
-        init=init,
-        ablate=ablate,
-        device=device,
-        dry_run=dry_run,
+        recipe=wanted.recipe,
+        data=wanted.data or Path(),
+        out=wanted.out,
+        init=wanted.init,
+        ablate=wanted.ablate,
+        device=wanted.device,
+        dry_run=wanted.dry_run,
         overrides=tuple(context.args),
     )
     try:
         config = resolve_config(options)
-        if dry_run:
+        if wanted.dry_run:
             _print_config(to_dict(config))
-        if data is None and not dry_run:
+        if wanted.data is None and not wanted.dry_run:
             raise UserError("--data is missing", "give a prepared folder, or a folder of video to prepare")
         run_training(options)
     except (ValueError, NonFiniteLossError, CheckpointWriteError) as error:
         raise UserError(str(error)) from error
 
 
-def train_audio(
-    run: Annotated[Path, typer.Argument(help="Folder of a run that draws well; it stays as it is.")],
-    data: Annotated[Path, typer.Option(help="Prepared folder that the run trained on.")],
-    out: Annotated[Path, typer.Option(help="Folder of the new run, for `export` and `train --init`.")],
-    minutes: Annotated[float, typer.Option(help="Wall time of the training itself.")] = 15.0,
-    batch_size: Annotated[int, typer.Option(help="Frames per step.")] = 96,
-    lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 1.5e-3,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainAudioArguments(CheckedOptions):
+    """What `talkface train-audio` is asked to do."""
+
+    run: Annotated[
+        Path, Option("Folder of a run that draws well; it stays as it is.", path=PathUse.READ, is_argument=True)
+    ]
+    data: Annotated[Path, Option("Prepared folder that the run trained on.", path=PathUse.READ)]
+    out: Annotated[Path, Option("Folder of the new run, for `export` and `train --init`.", path=PathUse.WRITE_FOLDER)]
+    minutes: Annotated[float, Option("Wall time of the training itself.", minimum=0, maximum=100_000)] = 15.0
+    batch_size: Annotated[int, Option("Frames per step.", minimum=1, maximum=65_536)] = 96
+    lr: Annotated[float, Option("Highest learning rate.", minimum=0, maximum=1)] = 1.5e-3
     synthetic_voices: Annotated[
-        int, typer.Option(help="espeak-ng voices per clip that say its sentence in step (GRID names only).")
-    ] = 0,
-) -> None:
+        int,
+        Option("espeak-ng voices per clip that say its sentence in step (GRID names only).", minimum=0, maximum=1000),
+    ] = 0
+
+
+@from_options()
+def train_audio(wanted: TrainAudioArguments) -> None:
     """Teach E_audio what sound and lips layer together told the generator: without drawing, so fast on a CPU.
 
     Afterwards `talkface train RECIPE --init OUT` with a small --train.lr_audio brings the generator along.
     """
-    from training.audio_distil import DistilOptions, train_audio
+    from training.audio_distil import DistilOptions
+    from training.audio_distil import train_audio as run_distillation
     from training.checkpoint import CheckpointWriteError
 
     options = DistilOptions(
-        run=run,
-        data=data,
-        out=out,
-        minutes=minutes,
-        batch_size=batch_size,
-        lr=lr,
-        synthetic_voices=synthetic_voices,
+        run=wanted.run,
+        data=wanted.data,
+        out=wanted.out,
+        minutes=wanted.minutes,
+        batch_size=wanted.batch_size,
+        lr=wanted.lr,
+        synthetic_voices=wanted.synthetic_voices,
     )
     try:
-        train_audio(options, log=typer.echo)
+        run_distillation(options, log=typer.echo)
     except (ValueError, FloatingPointError, CheckpointWriteError) as error:
         raise UserError(str(error)) from error
 
@@ -112,37 +137,44 @@ def _print_config(values: dict[str, object]) -> None:
                 typer.echo(f"--{section}.{name} {value}")
 
 
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write the face model to.")],
-    data: Annotated[Path, typer.Option(help="Prepared folder that the run trained on.")],
-    name: Annotated[str, typer.Option(help="Name of the face model.")] = "talkface",
-    person: Annotated[str | None, typer.Option(help="Whose face comes with it; the run's first person.")] = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportArguments(CheckedOptions):
+    """What `talkface export` is asked to do."""
+
+    run: Annotated[Path, Option("Folder of a run.", path=PathUse.READ, is_argument=True)]
+    out: Annotated[Path, Option("Folder to write the face model to.", path=PathUse.WRITE_FOLDER, is_argument=True)]
+    data: Annotated[Path, Option("Prepared folder that the run trained on.", path=PathUse.READ)]
+    name: Annotated[str, Option("Name of the face model.")] = "talkface"
+    person: Annotated[str | None, Option("Whose face comes with it; the run's first person.")] = None
     blend: Annotated[
-        Path | None, typer.Option(help="Average the weights of this run in: it and RUN must be of one lineage.")
-    ] = None,
-    blend_share: Annotated[float, typer.Option(help="Share of --blend, 0 to 1.")] = 0.5,
-    note: Annotated[list[str] | None, typer.Option(help="KEY=TEXT kept in the config: licence=...")] = None,
-) -> None:
+        Path | None,
+        Option("Average the weights of this run in: it and RUN must be of one lineage.", path=PathUse.READ),
+    ] = None
+    blend_share: Annotated[float, Option("Share of --blend.", minimum=0, maximum=1)] = 0.5
+    note: Annotated[tuple[str, ...], Option("KEY=TEXT kept in the config: licence=...")] = ()
+
+
+@from_options()
+def export(wanted: ExportArguments) -> None:
     """Make a face model of a run's averaged weights: for --weights of every other command."""
     from training.export import ExportOptions, export_run
 
-    pairs = [tuple(text.split("=", 1)) for text in note or []]
+    pairs = [tuple(text.split("=", 1)) for text in wanted.note]
     if any(len(pair) != 2 for pair in pairs):
         raise UserError("--note must be KEY=TEXT")
     options = ExportOptions(
-        run=run,
-        data=data,
-        out=out,
-        name=name,
-        person=person,
-        blend=blend,
-        blend_share=blend_share,
+        run=wanted.run,
+        data=wanted.data,
+        out=wanted.out,
+        name=wanted.name,
+        person=wanted.person,
+        blend=wanted.blend,
+        blend_share=wanted.blend_share,
         notes=tuple((p[0], p[1]) for p in pairs),
     )
     try:
         digest = export_run(options)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
-    size = sum(p.stat().st_size for p in out.glob("*.safetensors")) / 1e6
-    typer.echo(f"{out}: {size:.1f} MB, sha256 {digest[:16]}")
+    size = sum(p.stat().st_size for p in wanted.out.glob("*.safetensors")) / 1e6
+    typer.echo(f"{wanted.out}: {size:.1f} MB, sha256 {digest[:16]}")

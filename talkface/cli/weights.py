@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from talkface.cli.from_options import from_options
 from talkface.errors import UserError
+from talkface.option import CheckedOptions, Option, PathUse
 from talkface.weights_fetch import (
     THIRD_PARTY,
     copy_weights,
@@ -17,8 +20,6 @@ from talkface.weights_fetch import (
     sha256_of,
     weights_cache_folder,
 )
-
-Folder = Annotated[Path | None, typer.Option(help="Where third-party weights are; the user's cache folder without it.")]
 
 weights_app = typer.Typer(
     help="List, verify and fetch weights: our face models, and the files of others that some features need.",
@@ -31,15 +32,57 @@ def register(app: typer.Typer) -> None:
     app.add_typer(weights_app, name="weights")
 
 
+HERE = "Where third-party weights are; the user's cache folder without it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListArguments(CheckedOptions):
+    """Where `talkface weights list` looks."""
+
+    folder: Annotated[Path | None, Option(HERE, path=PathUse.READ)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyArguments(CheckedOptions):
+    """What `talkface weights verify` looks at."""
+
+    names: Annotated[
+        tuple[str, ...],
+        Option(
+            "Names or paths of face models, or names of third-party weights; without any: all here.",
+            path=PathUse.READ,
+            is_argument=True,
+        ),
+    ] = ()
+    folder: Annotated[Path | None, Option(HERE, path=PathUse.READ)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchArguments(CheckedOptions):
+    """What `talkface weights fetch` gets, from where."""
+
+    name: Annotated[str, Option(f"One of {', '.join(THIRD_PARTY)}.", is_argument=True)]
+    folder: Annotated[Path | None, Option(HERE, path=PathUse.WRITE_FOLDER)] = None
+    from_file: Annotated[
+        Path | None,
+        Option("Take this local file instead of downloading; it is verified alike.", flag="--from", path=PathUse.READ),
+    ] = None
+    url: Annotated[str | None, Option("Another address of the same file, such as a mirror.")] = None
+    sha256: Annotated[
+        str | None, Option("Expect this SHA-256 instead of the pinned one: a file of another release.")
+    ] = None
+
+
 @weights_app.command("list")
-def list_weights(folder: Folder = None) -> None:
+@from_options()
+def list_weights(wanted: ListArguments) -> None:
     """Show which weights are here and what the others are good for."""
     from rich.console import Console
     from rich.table import Table
 
     from talkface_core.shipped_weights import shipped_weights_folder
 
-    folder = folder or weights_cache_folder()
+    folder = wanted.folder or weights_cache_folder()
     table = Table("weights", "here", "size", "for", "licence", box=None, padding=(0, 2, 0, 0))
     for name, purpose in (("default", "the face of calls"), ("general", "the start for other faces")):
         there = (shipped_weights_folder(name) / "config.json").exists()
@@ -53,17 +96,12 @@ def list_weights(folder: Folder = None) -> None:
 
 
 @weights_app.command("verify")
-def verify_weights(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Names or paths of face models, or names of third-party weights; without any: all here."),
-    ] = None,
-    folder: Folder = None,
-) -> None:
+@from_options()
+def verify_weights(wanted: VerifyArguments) -> None:
     """Check weights against their SHA-256, face models by loading them; exits with 1 on the first that is wrong."""
     from talkface_core.shipped_weights import SHIPPED_WEIGHTS, shipped_weights_folder
 
-    folder = folder or weights_cache_folder()
+    folder, names = wanted.folder or weights_cache_folder(), list(wanted.names)
     if not names:
         names = [n for n in SHIPPED_WEIGHTS if (shipped_weights_folder(n) / "config.json").exists()]
         names += [w.name for w in THIRD_PARTY.values() if (folder / w.file_name).exists()]
@@ -74,33 +112,24 @@ def verify_weights(
 
 
 @weights_app.command("fetch")
-def fetch(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(THIRD_PARTY)}.")],
-    folder: Folder = None,
-    from_file: Annotated[
-        Path | None, typer.Option("--from", help="Take this local file instead of downloading; it is verified alike.")
-    ] = None,
-    url: Annotated[str | None, typer.Option(help="Another address of the same file, such as a mirror.")] = None,
-    sha256: Annotated[
-        str | None, typer.Option(help="Expect this SHA-256 instead of the pinned one: a file of another release.")
-    ] = None,
-) -> None:
+@from_options()
+def fetch(wanted: FetchArguments) -> None:
     """Fetch third-party weights from their official address and verify them.
 
     An interrupted download continues when the command is given again.
     """
-    weights = find_third_party(name)
-    expected = (sha256 or weights.sha256).lower()
+    weights = find_third_party(wanted.name)
+    expected = (wanted.sha256 or weights.sha256).lower()
     if not re.fullmatch(r"[0-9a-f]{64}", expected):
-        raise UserError(f"--sha256 {sha256!r} is not 64 hexadecimal digits")
-    target = (folder or weights_cache_folder()) / weights.file_name
+        raise UserError(f"--sha256 {wanted.sha256!r} is not 64 hexadecimal digits")
+    target = (wanted.folder or weights_cache_folder()) / weights.file_name
     if target.exists() and sha256_of(target) == expected:
         typer.echo(f"{target} is here and whole")
         return
-    if from_file is not None:
-        copy_weights(from_file, target, expected)
+    if wanted.from_file is not None:
+        copy_weights(wanted.from_file, target, expected)
     else:
-        _fetch_with_progress(url or weights.url, target, expected)
+        _fetch_with_progress(wanted.url or weights.url, target, expected)
     typer.echo(f"{target} ({weights.licence})")
 
 

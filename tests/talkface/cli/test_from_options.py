@@ -19,7 +19,8 @@ from talkface.child.main import child_main
 from talkface.child.process import ChildProcess
 from talkface.cli.from_options import from_options
 from talkface.demo import SPEECH
-from talkface.option import Option
+from talkface.errors import UserError
+from talkface.option import CheckedOptions, Option, PathUse
 from talkface.options import Role, SideOptions
 
 MEETING = ["--signal", "ws://h:1", "--room", "r", "--secret", "s"]
@@ -110,9 +111,10 @@ def test_what_is_left_out_keeps_its_default_and_is_not_offered() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmallOptions:
+class SmallOptions(CheckedOptions):
     count: Annotated[int, Option("How many.", minimum=1, maximum=3)] = 2
-    paths: Annotated[tuple[Path, ...], Option("Which.", flag="--path")] = ()
+    paths: Annotated[tuple[Path, ...], Option("Which.", flag="--path", path=PathUse.READ)] = ()
+    name: Annotated[str, Option("A word or a path.", path=PathUse.READ)] = "default"
     inner: int = 7
     default_made: list[int] = field(default_factory=list)
 
@@ -126,10 +128,47 @@ def test_limits_spellings_and_own_help() -> None:
 
     output = invoke(command, "--help").output
     assert "How many here." in output
+    assert "[1 to 3]" in output
     assert "inner" not in output, "a field without a description is not for people"
-    assert invoke(command, "--count", "4").exit_code == 2
+    refused = invoke(command, "--count", "4").exception
+    assert isinstance(refused, UserError)
+    assert str(refused) == "--count must be between 1 and 3, got 4"
     assert invoke(command, "--path", "a", "--path", "b").exit_code == 0
     assert got[0] == SmallOptions(paths=(Path("a"), Path("b")))
+
+
+def test_a_tilde_that_the_shell_left_is_the_users_folder(tmp_path: Path) -> None:
+    got: list[SmallOptions] = []
+
+    @from_options()
+    def command(small: SmallOptions) -> None:
+        got.append(small)
+
+    paths = ["--path=~/a", "--path=b~", "--path=~nobody_is_called_that"]
+    assert invoke(command, *paths, "--name=~/weights", HOME=str(tmp_path)).exit_code == 0
+    assert got[0].paths == (tmp_path / "a", Path("b~"), Path("~nobody_is_called_that"))
+    assert got[0].name == str(tmp_path / "weights")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedOptions(CheckedOptions):
+    source: Annotated[Path, Option("From where.", is_argument=True, path=PathUse.READ)]
+    target: Annotated[Path, Option("Whereto.", is_argument=True, path=PathUse.WRITE_FILE)]
+
+
+def test_arguments_and_what_typer_gives_itself(tmp_path: Path) -> None:
+    got: list[Any] = []
+
+    @from_options()
+    def command(placed: PlacedOptions, context: typer.Context) -> None:
+        got.extend([placed, context.info_name])
+
+    assert invoke(command, str(tmp_path), str(tmp_path / "b")).exit_code == 0
+    assert got == [PlacedOptions(source=tmp_path, target=tmp_path / "b"), "command"]
+    refused = invoke(command, str(tmp_path / "a"), str(tmp_path / "a")).exception
+    assert isinstance(refused, UserError)
+    assert "TARGET: " in str(refused)
+    assert "SOURCE reads" in str(refused)
 
 
 def test_a_name_that_no_field_has_is_a_mistake() -> None:
