@@ -31,6 +31,7 @@ from receiver.playout.held_sound import HeldSound, SoundOutlet
 from receiver.playout.jitter_buffer import AddResult
 from receiver.playout.media_clock import MediaClock
 from receiver.playout.sample_store import PcmReadyLog
+from receiver.playout.sound_tools import REAL_TOOLS, SoundTools
 from receiver.sinks.audio_device import LEAD_US
 from talkface_core.interfaces import FaceModel
 
@@ -54,22 +55,25 @@ class ReceivingPipeline:
         submit: Callable[[FrameJob], None],
         outlet: Outlet,
         idle_track: NDArray[np.float32] | None = None,
+        tools: SoundTools = REAL_TOOLS,
     ) -> None:
         """Args:
         render_margin_us: time between a frame's sound being decoded and the frame being shown, for drawing.
         submit: takes the frames to be drawn; the drawn ones come back through `frame_drawn`.
         outlet: takes sound and frames when their time has come.
         idle_track: [T, V] style values for a face that got no style, or None.
+        tools: codec and resamplers.
         """
         info = model.info
         window = AudioWindow(
             sample_rate_hz=info.sample_rate_hz,
             past_samples=info.audio_past_samples,
             lookahead_samples=info.audio_lookahead_samples,
+            make_resampler=tools.window_resampler,
         )
         self.clock = MediaClock(presentation_delay_us=window.lookahead_us + render_margin_us)
         self.intake = PacketIntake()
-        self.playout = AudioPlayout(self.clock)
+        self.playout = AudioPlayout(self.clock, tools)
         self.style_receiver = StyleReceiver(model.payload_decoder())
         self.styles = StyleConcealment(IdleMotion(idle_track))
         self.scheduler = FrameScheduler(info.frame_rate, window, self.styles, self.playout.timeline.tick_map)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from protocol.interfaces import Clock, ReceivedPacket
 from receiver.drawing.face_switcher import FaceSwitcher
 from receiver.drawing.frame_order import DrawnFrame
-from receiver.drawing.render_worker import RenderWorker
+from receiver.drawing.render_queue import RenderQueue
 from receiver.in_loop import in_loop
 from receiver.pipeline import ReceivingPipeline
 from receiver.sinks.outputs import Outputs
 from receiver.sinks.sink import MediaSink, SinkFormat
+from receiver.workshop import REAL_WORKSHOP, Workshop
 from talkface_core.interfaces import FaceIdentity, FaceModel, FaceRenderer
 
 MIN_RENDER_MARGIN_US = 60_000
@@ -51,7 +52,13 @@ class Presentation:
     """What a receiving session shows and plays; made by `open`, ended by `close`."""
 
     def __init__(
-        self, setup: FaceSetup, renderer: FaceRenderer, switcher: FaceSwitcher, outputs: Outputs, clock: Clock
+        self,
+        setup: FaceSetup,
+        renderer: FaceRenderer,
+        switcher: FaceSwitcher,
+        outputs: Outputs,
+        clock: Clock,
+        workshop: Workshop,
     ) -> None:
         """Use `open`."""
         self.outputs = outputs
@@ -59,23 +66,30 @@ class Presentation:
         self.pipeline = ReceivingPipeline(
             setup.model,
             render_margin_us=min(MAX_RENDER_MARGIN_US, max(MIN_RENDER_MARGIN_US, margin_us)),
-            submit=lambda job: self.worker.submit(job),
+            submit=lambda job: self._worker.submit(job),
             outlet=outputs,
             idle_track=setup.idle_track,
+            tools=workshop.sound,
         )
-        self.worker = RenderWorker(
+        self.frames = RenderQueue(
             renderer,
             clock,
             show_by_us=self.pipeline.presenter.show_by_us,
             on_frame=in_loop(self._frame_drawn),
         )
+        self._worker = workshop.frame_worker(self.frames)
         self._switcher = switcher
         self._clock = clock
         self._wake = asyncio.Event()
 
     @classmethod
     async def open(
-        cls, setup: FaceSetup, sinks: Sequence[MediaSink], clock: Clock, on_note: Callable[[str], None]
+        cls,
+        setup: FaceSetup,
+        sinks: Sequence[MediaSink],
+        clock: Clock,
+        on_note: Callable[[str], None],
+        workshop: Workshop = REAL_WORKSHOP,
     ) -> Presentation:
         """Open the sinks, load and warm up the renderer, start the render threads.
 
@@ -88,15 +102,20 @@ class Presentation:
             talkface_core.sound.libopus.OpusUnavailableError: there is no libopus.
         """
         info = setup.model.info
-        outputs = await Outputs.open(sinks, SinkFormat(info.resolution_px, info.frame_rate), on_failure=on_note)
+        outputs = await Outputs.open(
+            sinks,
+            SinkFormat(info.resolution_px, info.frame_rate),
+            on_failure=on_note,
+            make_runner=workshop.sink_runner,
+        )
         try:
-            switcher = FaceSwitcher(setup.model, setup.runtime)
+            switcher = FaceSwitcher(setup.model, setup.runtime, clock)
             renderer = await switcher.first(setup.default_identity)
-            presentation = cls(setup, renderer, switcher, outputs, clock)
+            presentation = cls(setup, renderer, switcher, outputs, clock, workshop)
         except BaseException:
             await outputs.close()
             raise
-        presentation.worker.start()
+        presentation._worker.start()
         return presentation
 
     @property
@@ -114,7 +133,7 @@ class Presentation:
 
     def draw(self, face: FaceIdentity, on_failure: Callable[[str], None]) -> None:
         """Prepare another face beside the call and draw it when it is ready."""
-        self._switcher.switch(face, self.worker.use, on_failure)
+        self._switcher.switch(face, self.frames.use, on_failure)
 
     async def run(self) -> None:
         """The pace of the call: sleeps until the next thing is due or a packet or frame came; until cancelled."""
@@ -132,7 +151,7 @@ class Presentation:
     async def close(self) -> None:
         """End the threads and finish the sinks; `run` must have ended."""
         await self._switcher.stop()
-        await asyncio.to_thread(self.worker.stop)
+        await asyncio.to_thread(self._worker.stop)
         await self.outputs.close()
         self.pipeline.close()
 

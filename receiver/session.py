@@ -25,6 +25,7 @@ from receiver.presentation import FaceSetup, Presentation
 from receiver.session_life import SessionLife
 from receiver.session_stats import ReceivingStats, receiving_stats
 from receiver.sinks.sink import MediaSink
+from receiver.workshop import REAL_WORKSHOP, Workshop
 from talkface_core.interfaces import FaceIdentity, FaceModel
 
 
@@ -43,6 +44,7 @@ class ReceivingSession:
         idle_track: NDArray[np.float32] | None = None,
         runtime: str = "auto",
         on_note: Callable[[str], None] = lambda note: None,
+        workshop: Workshop = REAL_WORKSHOP,
     ) -> None:
         """Args:
         default_identity: drawn until the peer's own has come, and for peers that send none (a browser).
@@ -50,6 +52,7 @@ class ReceivingSession:
         idle_track: [T, V] style values that move a face which got no style yet; None for stillness.
         runtime: what draws: "auto", "torch-cpu", "torch-cuda" or "openvino".
         on_note: called with sentences that the user should see.
+        workshop: codec, resamplers and threads.
         """
         self.control = PeerControl(model.info, identity_store)
         self._peer = PeerLink(link, on_audio=self._take_packet, on_control=self._take_message)
@@ -57,6 +60,7 @@ class ReceivingSession:
         self._setup = FaceSetup(model, default_identity, idle_track, runtime)
         self._sinks = sinks
         self._notes = Notes(on_note)
+        self._workshop = workshop
         self._life = SessionLife()
         self._presentation: Presentation | None = None
         self._has_started = False
@@ -73,7 +77,7 @@ class ReceivingSession:
         if self._has_started or self._life.is_over:
             raise InvalidStateError("receiving session: started twice, or after its end")
         self._has_started = True
-        presentation = await Presentation.open(self._setup, self._sinks, self._clock, self._notes.add)
+        presentation = await Presentation.open(self._setup, self._sinks, self._clock, self._notes.add, self._workshop)
         if self._life.is_over:
             await presentation.close()
             raise InvalidStateError("receiving session: stopped before it was ready")

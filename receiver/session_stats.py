@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from protocol.control import ControlCounters
 from protocol.rtp_time import TICKS_PER_MS
 from receiver.drawing.frame_presenter import FramePresenter
-from receiver.drawing.render_worker import RenderWorker
+from receiver.drawing.render_queue import RenderQueue
 from receiver.peer_control import PeerControl
 from receiver.pipeline import ReceivingPipeline
 from receiver.presentation import Presentation
@@ -128,13 +128,13 @@ def receiving_stats(
     presentation: Presentation, control: PeerControl, came: ControlCounters, notes: tuple[str, ...], now_us: int
 ) -> ReceivingStats:
     """Read all counters at one moment; `came` is what came over the control channels of all links."""
-    pipeline, worker, sinks = presentation.pipeline, presentation.worker, presentation.outputs.counters
+    pipeline, frames, sinks = presentation.pipeline, presentation.frames, presentation.outputs.counters
     duration_s = _duration_s(pipeline, now_us)
     styles, identity = pipeline.style_receiver.counters, control.identity
     return ReceivingStats(
         duration_s=round(duration_s, 3),
         audio=_audio(pipeline),
-        video=_video(pipeline, worker, duration_s, now_us),
+        video=_video(pipeline, frames, duration_s, now_us),
         av_skew_ms=_skew(pipeline.presenter),
         style=StyleStats(styles.decoded, styles.malformed, styles.waiting, pipeline.intake.counters.bad_style_blocks),
         control=ControlStats(
@@ -145,7 +145,7 @@ def receiving_stats(
             identity.was_cached,
         ),
         presentation_delay_ms=round(pipeline.clock.presentation_delay_us / 1000.0, 1),
-        runtime=worker.runtime,
+        runtime=frames.renderer.runtime,
         sinks=SinkStats(sinks.dropped_frames, sinks.dropped_audio),
         identity=identity.name,
         notes=notes,
@@ -178,20 +178,20 @@ def _audio(pipeline: ReceivingPipeline) -> AudioStats:
     )
 
 
-def _video(pipeline: ReceivingPipeline, worker: RenderWorker, duration_s: float, now_us: int) -> VideoStats:
+def _video(pipeline: ReceivingPipeline, frames: RenderQueue, duration_s: float, now_us: int) -> VideoStats:
     shown = pipeline.presenter.counters
-    p50, p95 = worker.render_ms.percentiles(0.5, 0.95)
+    p50, p95 = frames.render_ms.percentiles(0.5, 0.95)
     return VideoStats(
         frames_expected=pipeline.frames_expected(now_us),
         frames_shown=shown.shown,
         fps=round(shown.shown / duration_s, 2) if duration_s > 0 else 0.0,
         render_ms=RenderTimes(p50, p95),
-        frames_drawn=worker.counters.drawn,
-        dropped=worker.counters.dropped,
-        overdue=worker.counters.overdue,
+        frames_drawn=frames.counters.drawn,
+        dropped=frames.counters.dropped,
+        overdue=frames.counters.overdue,
         too_late=shown.too_late,
         superseded=shown.superseded,
-        failed=worker.counters.failed,
+        failed=frames.counters.failed,
         without_received_style=pipeline.styles.num_concealed_frames,
         first_shown_us=pipeline.presenter.first_shown_us,
     )

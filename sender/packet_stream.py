@@ -11,6 +11,7 @@ word needs no run-in.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,23 @@ from numpy.typing import NDArray
 from protocol.interfaces import PacketCost
 from protocol.presets import Preset
 from sender.packetizer import OutgoingPacket, silent_packet, speech_packet
-from sender.speech_encoder import SpeechEncoder
+from sender.speech_encoder import SpeechEncoder, open_speech_encoder
 from sender.style_scheduler import StyleScheduler
 from sender.voice_activity import VoiceActivityDetector
 from sender.voice_gate import SlotKind, VoiceGate
+
+
+class SpeechDetector(Protocol):
+    """Tells speech from room noise; `VoiceActivityDetector`."""
+
+    @property
+    def voice_to_noise_db(self) -> float:
+        """How far the voice stands above the room."""
+        ...
+
+    def process(self, pcm: NDArray[np.int16]) -> NDArray[np.bool_]:
+        """[k] flags for k frames of 20 ms."""
+        ...
 
 
 @dataclass(slots=True)
@@ -62,11 +76,17 @@ class _Encoded:
 class PacketStream:
     """One direction's packets from its sound; call `process` once per packet time."""
 
-    def __init__(self, encoder: SpeechEncoder, preset: Preset, style: StyleScheduler | None = None) -> None:
-        """`encoder` is configured for `preset`; `style` None sends sound alone."""
+    def __init__(
+        self,
+        encoder: SpeechEncoder,
+        preset: Preset,
+        style: StyleScheduler | None = None,
+        detector: SpeechDetector | None = None,
+    ) -> None:
+        """`encoder` is configured for `preset`; `style` None sends sound alone; `detector` None is the usual one."""
         self.encoder = encoder
         self.style = style
-        self._detector = VoiceActivityDetector()
+        self._detector = detector or VoiceActivityDetector()
         self._gate = VoiceGate()
         self._previous: _Encoded | None = None
         self.preset = preset
@@ -149,3 +169,12 @@ class PacketStream:
             if style:
                 return [silent_packet(toc, self.ticks, duration, style=style)]
         return []
+
+
+def open_packet_stream(preset: Preset, style: StyleScheduler | None) -> PacketStream:
+    """A stream with the best encoder of this machine.
+
+    Raises:
+        ValueError: there is none at all.
+    """
+    return PacketStream(open_speech_encoder(preset), preset, style)

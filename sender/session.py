@@ -16,15 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from protocol.interfaces import Clock, EndCause, MediaLink, SessionEnd
 from protocol.messages import Hello
+from protocol.presets import Preset
 from sender.errors import InvalidStateError, PeerSilentError, SenderError
 from sender.file_pace import FilePace
 from sender.outgoing import Outgoing, SendingOptions
-from sender.packet_stream import PacketStream
+from sender.packet_stream import PacketStream, open_packet_stream
 from sender.peer_link import PeerLink
 from sender.rate_control import RateController
 from sender.report_follower import ReportFollower
 from sender.session_stats import SendingStats, sending_stats
-from sender.speech_encoder import open_speech_encoder
 from sender.style_scheduler import StyleScheduler
 from talkface_core.interfaces import FaceModel
 
@@ -46,6 +46,7 @@ class SendingSession:
         options: SendingOptions | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        open_stream: Callable[[Preset, StyleScheduler | None], PacketStream] = open_packet_stream,
     ) -> None:
         """Nothing happens before `start`.
 
@@ -53,10 +54,12 @@ class SendingSession:
             link: connected or connecting; `replace_link` puts another in its place.
             outgoing: opened by `start`, closed by `stop`.
             sleep: how to wait; tests move a fake clock.
+            open_stream: makes the encoder and what turns its sound into packets.
         """
         self._model = model
         self._outgoing = outgoing
         self._options = options or SendingOptions()
+        self._open_stream = open_stream
         self._pace = FilePace(clock, sleep)
         preset, adaptive = self._options.preset, self._options.adaptive
         self._follower = ReportFollower(RateController(preset, adaptive=adaptive), clock)
@@ -154,7 +157,7 @@ class SendingSession:
         scheduler = None
         if reads_style and self._outgoing.style.name != "none":
             scheduler = StyleScheduler(self._model.payload_encoder(), preset)
-        self._stream = PacketStream(open_speech_encoder(preset), preset, scheduler)
+        self._stream = self._open_stream(preset, scheduler)
 
     async def _greet(self) -> bool:
         """Meet the far end on the link in use; False when it has said that it cannot read our style."""

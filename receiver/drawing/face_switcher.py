@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import numpy as np
 
+from protocol.interfaces import Clock
 from talkface_core.errors import CoreError
 from talkface_core.interfaces import FaceIdentity, FaceModel, FaceRenderer
 
@@ -15,11 +15,12 @@ from talkface_core.interfaces import FaceIdentity, FaceModel, FaceRenderer
 class FaceSwitcher:
     """Builds one renderer at a time; of several identities that arrive meanwhile the last one is shown, and only it."""
 
-    def __init__(self, model: FaceModel, runtime: str) -> None:
+    def __init__(self, model: FaceModel, runtime: str, clock: Clock) -> None:
         self.usual_render_us = 0
         """Time of one frame of the first renderer, measured after warm-up; 0 before."""
         self._model = model
         self._runtime = runtime
+        self._clock = clock
         self._next: FaceIdentity | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -70,9 +71,9 @@ class FaceSwitcher:
     def _time(self, renderer: FaceRenderer) -> int:
         info = self._model.info
         silence = np.zeros(info.audio_past_samples + info.audio_lookahead_samples, dtype=np.float32)
-        times_ns = []
+        times_us = []
         for _ in range(3):
-            started_ns = time.perf_counter_ns()
+            started_us = self._clock.now_us()
             renderer.render(silence, None)
-            times_ns.append(time.perf_counter_ns() - started_ns)
-        return sorted(times_ns)[1] // 1000
+            times_us.append(self._clock.now_us() - started_us)
+        return sorted(times_us)[1]

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from receiver.drawing.frame_order import DrawnFrame
-from receiver.drawing.render_worker import STARVING_US
+from receiver.drawing.render_queue import STARVING_US
 from receiver.playout.media_clock import MediaClock
 from receiver.playout.sample_store import SampleStore
 from receiver.playout.stall_tracker import PictureStallTracker

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from protocol.rtp_time import TICKS_PER_MS
 from receiver.media_packet import MediaPacket
-from receiver.playout.audio_decoder import AudioDecoder
 from receiver.playout.delay import PlayoutDelay
-from receiver.playout.fine_resampler import MAX_RATIO_PPM, FineResampler
+from receiver.playout.fine_resampler import MAX_RATIO_PPM
 from receiver.playout.jitter_buffer import AddResult, JitterBuffer
 from receiver.playout.loss_counter import LossCounter
 from receiver.playout.media_clock import MediaClock
+from receiver.playout.sound_tools import REAL_TOOLS, SoundTools
 from receiver.playout.stall_tracker import SoundStallTracker
 from receiver.playout.time_stretch import lengthen, shorten
 from receiver.playout.timeline import PlayoutTimeline
@@ -90,16 +90,16 @@ class PlayoutCounters:
 class AudioPlayout:
     """The sound half of a receiver: one instance per call, times as arguments."""
 
-    def __init__(self, clock: MediaClock) -> None:
+    def __init__(self, clock: MediaClock, tools: SoundTools = REAL_TOOLS) -> None:
         """`clock` is started by the first packet. Raises OpusUnavailableError when there is no libopus."""
         self.buffer = JitterBuffer()
         self.delay = PlayoutDelay()
-        self.decoder = AudioDecoder()
+        self.decoder = tools.decoder()
         self.losses = LossCounter()
         self.stalls = SoundStallTracker()
         self.timeline = PlayoutTimeline(clock)
         self.counters = PlayoutCounters()
-        self._resampler = FineResampler()
+        self._resampler = tools.skew_resampler()
         self._last: MediaPacket | None = None
         self._last_arrival_us: int | None = None
         self._is_silent = False

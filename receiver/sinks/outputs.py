@@ -11,37 +11,43 @@ from numpy.typing import NDArray
 from receiver.drawing.frame_order import DrawnFrame
 from receiver.in_loop import in_loop
 from receiver.sinks.audio_device import AudioDeviceSink
-from receiver.sinks.sink import MediaSink, SinkCounters, SinkFormat, SinkThread
+from receiver.sinks.sink import MediaSink, SinkCounters, SinkFormat, SinkRunner, SinkThread
 
 
 class Outputs:
     """Open sinks; a loudspeaker among them gets its sound early (`LEAD_US`), the others when it leaves."""
 
-    def __init__(self, devices: list[SinkThread], others: list[SinkThread]) -> None:
+    def __init__(self, devices: list[SinkRunner], others: list[SinkRunner]) -> None:
         """Use `open`."""
         self._devices = devices
         self._others = others
 
     @classmethod
     async def open(
-        cls, sinks: Sequence[MediaSink], media_format: SinkFormat, *, on_failure: Callable[[str], None]
+        cls,
+        sinks: Sequence[MediaSink],
+        media_format: SinkFormat,
+        *,
+        on_failure: Callable[[str], None],
+        make_runner: Callable[[MediaSink, Callable[[str], None]], SinkRunner] = SinkThread,
     ) -> Outputs:
         """Open every sink on its thread.
 
         Args:
             on_failure: called in this event loop with the reason when a sink gives up in the middle of the call.
+            make_runner: makes what feeds a sink; a thread for each by default.
 
         Raises:
             SinkUnavailableError: one cannot work here; none stays open.
         """
-        devices: list[SinkThread] = []
-        others: list[SinkThread] = []
+        devices: list[SinkRunner] = []
+        others: list[SinkRunner] = []
         outputs = cls(devices, others)
         try:
             for sink in sinks:
-                thread = SinkThread(sink, on_failure=in_loop(on_failure))
-                (devices if isinstance(sink, AudioDeviceSink) else others).append(thread)
-                await asyncio.to_thread(thread.open, media_format)
+                runner = make_runner(sink, in_loop(on_failure))
+                (devices if isinstance(sink, AudioDeviceSink) else others).append(runner)
+                await asyncio.to_thread(runner.open, media_format)
         except BaseException:
             await outputs.close()
             raise
@@ -50,7 +56,7 @@ class Outputs:
     @property
     def counters(self) -> SinkCounters:
         """Of all sinks together."""
-        counters = [thread.counters for thread in self._threads]
+        counters = [runner.counters for runner in self._runners]
         return SinkCounters(
             dropped_frames=sum(one.dropped_frames for one in counters),
             dropped_audio=sum(one.dropped_audio for one in counters),
@@ -68,14 +74,14 @@ class Outputs:
 
     def show(self, frame: DrawnFrame) -> None:
         """A frame to be seen now."""
-        for thread in self._threads:
-            thread.write_frame(frame.index, frame.samples, frame.image)
+        for runner in self._runners:
+            runner.write_frame(frame.index, frame.samples, frame.image)
 
     async def close(self) -> None:
         """Write what is queued and finish every sink; waits for them."""
-        for thread in self._threads:
-            await asyncio.to_thread(thread.close)
+        for runner in self._runners:
+            await asyncio.to_thread(runner.close)
 
     @property
-    def _threads(self) -> list[SinkThread]:
+    def _runners(self) -> list[SinkRunner]:
         return self._devices + self._others

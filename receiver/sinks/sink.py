@@ -101,10 +101,32 @@ class SinkCounters:
     dropped_audio: int = 0
 
 
+class SinkRunner(Protocol):
+    """Feeds one sink beside the event loop: open, write, close. `SinkThread`."""
+
+    counters: SinkCounters
+
+    def open(self, media_format: SinkFormat) -> None:
+        """Open the sink; waits for it. Raises SinkUnavailableError when it cannot work here."""
+        ...
+
+    def write_audio(self, start_samples: int, pcm: NDArray[np.int16]) -> None:
+        """Queue sound; any thread."""
+        ...
+
+    def write_frame(self, index: int, samples: int, image: NDArray[np.uint8]) -> None:
+        """Queue a frame; any thread."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued and close the sink; waits for it. Later calls do nothing."""
+        ...
+
+
 class SinkThread:
     """Runs one sink on a thread: open, write, close. A sink that fails is closed, and the call goes on without it."""
 
-    def __init__(self, sink: MediaSink, *, on_failure: Callable[[str], None]) -> None:
+    def __init__(self, sink: MediaSink, on_failure: Callable[[str], None]) -> None:
         """`on_failure` is called on the sink's thread with the reason, at most once."""
         self.counters = SinkCounters()
         self._sink = sink

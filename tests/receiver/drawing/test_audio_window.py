@@ -35,7 +35,7 @@ def test_window_waits_for_its_lookahead_and_not_longer() -> None:
     assert 4_800 + 2_400 <= pushed <= 4_800 + window.lookahead_us * 48 / 1000 + 48
 
 
-def test_before_the_start_and_beyond_the_ring_is_silence() -> None:
+def test_before_the_start_and_beyond_what_is_kept_is_silence() -> None:
     window = make()
     window.push(np.full(10 * 48_000, 1_000, dtype=np.int16))
     start = window.window_at(0)
@@ -60,5 +60,5 @@ def test_any_chunking_gives_the_same_window() -> None:
 
 
 def test_window_must_fit() -> None:
-    with pytest.raises(ValueError, match="over half the ring"):
+    with pytest.raises(ValueError, match="over half of what is kept"):
         AudioWindow(sample_rate_hz=16_000, past_samples=64_000, lookahead_samples=0)

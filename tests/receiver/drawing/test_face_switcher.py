@@ -18,7 +18,7 @@ def face(kit: ModuleType, level: float) -> Any:
 
 
 def test_first_renderer_is_warm_and_timed(kit: ModuleType) -> None:
-    switcher = FaceSwitcher(kit.ChartModel(render_s=0.01), "auto")
+    switcher = FaceSwitcher(kit.ChartModel(render_s=0.01), "auto", kit.MonotonicClock())
     renderer: Any = asyncio.run(switcher.first(face(kit, 1.0)))
     assert renderer.is_warm
     assert switcher.usual_render_us >= 10_000
@@ -30,7 +30,7 @@ def test_last_of_many_identities_wins(kit: ModuleType) -> None:
         gate = threading.Event()
         build = model.renderer
         model.renderer = lambda identity, runtime: (gate.wait(10), build(identity, runtime=runtime))[1]
-        switcher, used = FaceSwitcher(model, "auto"), []
+        switcher, used = FaceSwitcher(model, "auto", kit.MonotonicClock()), []
         for level in (1.0, 2.0, 3.0):
             switcher.switch(face(kit, level), used.append, print)
         await asyncio.sleep(0)
@@ -56,7 +56,7 @@ def test_failure_is_told_and_the_next_identity_works(kit: ModuleType) -> None:
             return build(identity, runtime=runtime)
 
         model.renderer = renderer
-        switcher = FaceSwitcher(model, "auto")
+        switcher = FaceSwitcher(model, "auto", kit.MonotonicClock())
         switcher.switch(face(kit, 1.0), used.append, failures.append)
         while not failures:
             await asyncio.sleep(0.001)

@@ -12,7 +12,8 @@ import pytest
 
 from receiver.drawing.frame_order import DrawnFrame
 from receiver.drawing.frame_scheduler import FrameJob
-from receiver.drawing.render_worker import QUEUE_FRAMES, RenderWorker
+from receiver.drawing.render_queue import QUEUE_FRAMES, RenderQueue
+from receiver.drawing.render_worker import RenderWorker
 from receiver.errors import InvalidStateError
 
 
@@ -47,9 +48,10 @@ class Bench:
         self.renderer = renderer
         self.show_by_us = 1_000_000
         self.frames: list[DrawnFrame] = []
-        self.worker = RenderWorker(
+        self.queue = RenderQueue(
             self.renderer, self.clock, show_by_us=lambda samples: self.show_by_us, on_frame=self.frames.append
         )
+        self.worker = RenderWorker(self.queue)
 
     def wait_for(self, done: Any) -> None:
         deadline = time.monotonic() + 10
@@ -72,7 +74,7 @@ def test_frames_come_back_in_order(bench: Bench) -> None:
         bench.worker.submit(job(index))
     bench.wait_for(lambda: len(bench.frames) == 5)
     assert [frame.index for frame in bench.frames] == list(range(5))
-    assert bench.worker.render_ms.count == bench.worker.counters.drawn == 5
+    assert bench.queue.render_ms.count == bench.queue.counters.drawn == 5
 
 
 def test_full_queue_drops_the_oldest(bench: Bench) -> None:
@@ -81,14 +83,14 @@ def test_full_queue_drops_the_oldest(bench: Bench) -> None:
     bench.worker.start()
     bench.wait_for(lambda: len(bench.frames) == QUEUE_FRAMES)
     assert bench.frames[0].index == 3
-    assert bench.worker.counters.dropped == 3
+    assert bench.queue.counters.dropped == 3
 
 
 def test_frame_that_nobody_can_show_is_not_drawn(bench: Bench) -> None:
     bench.show_by_us = -1
     bench.worker.start()
     bench.worker.submit(job(0))
-    bench.wait_for(lambda: bench.worker.counters.overdue == 1)
+    bench.wait_for(lambda: bench.queue.counters.overdue == 1)
     bench.show_by_us = 1_000_000
     bench.worker.submit(job(1))
     bench.wait_for(lambda: bench.frames)
@@ -102,14 +104,14 @@ def test_starving_face_gets_the_newest_frame_although_it_is_late(bench: Bench) -
     bench.worker.start()
     bench.wait_for(lambda: bench.frames)
     assert [frame.index for frame in bench.frames] == [3]
-    assert bench.worker.counters.overdue == 3
+    assert bench.queue.counters.overdue == 3
 
 
 def test_failing_model_costs_frames_not_the_call(bench: Bench) -> None:
     bench.worker.start()
     bench.renderer.is_failing = True
     bench.worker.submit(job(0))
-    bench.wait_for(lambda: bench.worker.counters.failed == 1)
+    bench.wait_for(lambda: bench.queue.counters.failed == 1)
     bench.renderer.is_failing = False
     bench.worker.submit(job(1))
     bench.wait_for(lambda: bench.frames)
@@ -119,11 +121,11 @@ def test_another_renderer_draws_the_next_frame(bench: Bench) -> None:
     other = Renderer()
     other.runtime = "other"
     bench.worker.start()
-    bench.worker.use(other)
+    bench.queue.use(other)
     other.is_failing = True
     bench.worker.submit(job(0))
-    bench.wait_for(lambda: bench.worker.counters.failed == 1)
-    assert bench.worker.runtime == "other"
+    bench.wait_for(lambda: bench.queue.counters.failed == 1)
+    assert bench.queue.renderer.runtime == "other"
 
 
 def test_stop_ends_the_thread_and_may_be_repeated(bench: Bench) -> None:
@@ -165,7 +167,7 @@ def test_frames_drawn_side_by_side_come_back_in_order(kit: ModuleType, is_failin
     bench.worker.start()
     if is_failing:  # a failed frame must not hold the next ones back
         renderer.is_other_drawn.set()
-        bench.wait_for(lambda: bench.worker.counters.failed == 4)
+        bench.wait_for(lambda: bench.queue.counters.failed == 4)
         renderer.is_failing = False
         bench.worker.submit(job(4))
         bench.wait_for(lambda: bench.frames)
