@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from talkface.report.plot import plot_svg, spell
 from talkface.report.report import COMPONENT_LABELS, Report, Series
 from talkface.report.terminal import headline_rows, ordered_components
 
-PLOT_WIDTH_PX, PLOT_HEIGHT_PX = 420, 160
-MARGIN_LEFT_PX, MARGIN_BOTTOM_PX, MARGIN_TOP_PX = 44, 20, 10
 COLOURS = ("#2f6fde", "#e0793b", "#3aa675", "#8a63d2", "#c9a227", "#d0557a", "#4ab3c9", "#7d8894", "#a05a2c")
 
 PLOT_TITLES: dict[str, str] = {
@@ -51,11 +50,11 @@ def render_page(report: Report, still: NDArray[np.uint8] | None = None) -> str:
         still=_still_tag(still),
         tiles="".join(_tile(value, label) for value, label in _tiles(report)),
         bars=_bars_svg(report),
-        setup=report.setup_bytes,
-        identity=report.identity_bytes,
+        setup=spell(report.setup_bytes),
+        identity=spell(report.identity_bytes),
         components=_component_rows(report),
         plots="".join(
-            f"<figure>{_plot_svg(series)}<figcaption>{_escape(PLOT_TITLES.get(name, name))}</figcaption></figure>"
+            _figure(series, _escape(PLOT_TITLES.get(name, name)))
             for name, series in report.series.items()
             if len(series.values) > 1
         ),
@@ -114,29 +113,8 @@ def _bars_svg(report: Report) -> str:
     return f'<svg viewBox="0 0 740 {height}" role="img" aria-label="bytes by component">{"".join(rows)}</svg>'
 
 
-def _plot_svg(series: Series) -> str:
-    """One line over time with a zero line, a top label and the length of the call."""
-    top = max(max(series.values), 1e-6) * 1.08
-    bottom = min(0.0, min(series.values) * 1.08)
-    end = max(series.seconds[-1], 1e-6)
-    inner_w, inner_h = PLOT_WIDTH_PX - MARGIN_LEFT_PX, PLOT_HEIGHT_PX - MARGIN_BOTTOM_PX - MARGIN_TOP_PX
-
-    def y_of(value: float) -> float:
-        return MARGIN_TOP_PX + inner_h * (top - value) / (top - bottom)
-
-    points = " ".join(
-        f"{MARGIN_LEFT_PX + inner_w * second / end:.1f},{y_of(value):.1f}"
-        for second, value in zip(series.seconds, series.values, strict=True)
-    )
-    zero_y, text_x = y_of(0.0), MARGIN_LEFT_PX - 6
-    return (
-        f'<svg viewBox="0 0 {PLOT_WIDTH_PX} {PLOT_HEIGHT_PX}" role="img">'
-        f'<line x1="{MARGIN_LEFT_PX}" x2="{PLOT_WIDTH_PX}" y1="{zero_y:.1f}" y2="{zero_y:.1f}" stroke="var(--line)"/>'
-        f'<text x="{text_x}" y="{MARGIN_TOP_PX + 10}" text-anchor="end">{top:.3g}</text>'
-        f'<text x="{text_x}" y="{zero_y + 4:.1f}" text-anchor="end">0</text>'
-        f'<text x="{PLOT_WIDTH_PX - 2}" y="{PLOT_HEIGHT_PX - 4}" text-anchor="end">{end:.0f} s</text>'
-        f'<polyline points="{points}" fill="none" stroke="var(--mark)" stroke-width="1.5"/></svg>'
-    )
+def _figure(series: Series, title: str) -> str:
+    return f"<figure>{plot_svg(series, title)}<figcaption>{title}</figcaption></figure>"
 
 
 def _component_rows(report: Report) -> str:
@@ -145,14 +123,14 @@ def _component_rows(report: Report) -> str:
     for name in ordered_components(report):
         part, back = up.components[name], down.components.get(name)
         cells = (
-            f"{part.bytes}",
+            spell(part.bytes),
             f"{part.kbps:.3f}",
             f"{part.talking_kbps:.3f}",
             f"{back.kbps:.3f}" if back else "0.000",
         )
         numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
         rows.append(f"<tr><td>{_escape(COMPONENT_LABELS.get(name, name))}</td>{numbers}</tr>")
-    totals = (f"{up.bytes}", f"{up.kbps:.3f}", f"{up.talking_kbps:.3f}", f"{down.kbps:.3f}")
+    totals = (spell(up.bytes), f"{up.kbps:.3f}", f"{up.talking_kbps:.3f}", f"{down.kbps:.3f}")
     numbers = "".join(f'<th class="number">{cell}</th>' for cell in totals)
     return "".join(rows) + f"<tr><th>all</th>{numbers}</tr>"
 
