@@ -229,7 +229,9 @@ class CallSide:
 
     # --- after ---
 
-    async def _finish(self, prepared: PreparedSide, call: RtcCall, call_task: asyncio.Task[None]) -> SideRecord:
+    async def _finish(
+        self, prepared: PreparedSide, call: RtcCall[RtcLink], call_task: asyncio.Task[None]
+    ) -> SideRecord:
         """Say bye, finish the files, note what was counted. Also after an error."""
         ending, observer = self._ending, self._observer
         self._progress.state("finishing")

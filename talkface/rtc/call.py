@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from protocol.errors import (
     IdleTimeoutError,
@@ -23,7 +24,8 @@ from protocol.errors import (
 )
 from protocol.interfaces import Clock
 from protocol.signalling.messages import Description, DescriptionKind, PeerJoined, PeerLeft
-from talkface.rtc.link import LinkError, LinkState, RtcLink
+from talkface.rtc.errors import LinkError
+from talkface.rtc.link_life import LinkState
 from talkface.rtc.local_addresses import host_addresses
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,6 @@ CLOSED_GRACE_S = 1.0
 FIRST_ATTEMPT_S = 30.0
 RETRY_ATTEMPT_S = 12.0
 """Longest attempt to reconnect; five round trips of 2 s fit."""
-_TICK_S = 0.25
 _SIGNALLING_RETRIES_S = (0.1, 0.3, 0.5, 1.0)
 _RETRYABLE = (SignallingUnreachableError, RateLimitedError, ServerBusyError)
 
@@ -56,6 +57,44 @@ class Signalling(Protocol):
     async def close(self) -> None: ...
 
 
+class CallLink(Protocol):
+    """What a call needs of `talkface.rtc.link.RtcLink`."""
+
+    @property
+    def state(self) -> LinkState: ...
+
+    @property
+    def last_heard_us(self) -> int: ...
+
+    @property
+    def last_audio_us(self) -> int | None: ...
+
+    async def create_offer(self) -> str: ...
+
+    async def accept_offer(self, sdp: str) -> str: ...
+
+    async def accept_answer(self, sdp: str) -> None: ...
+
+    async def wait_connected(self, timeout_s: float) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+L = TypeVar("L", bound=CallLink)
+
+
+@dataclass(frozen=True, slots=True)
+class PathWatch:
+    """How the path is watched."""
+
+    interval_s: float = 0.25
+    addresses: Callable[[], Iterable[str]] = host_addresses
+    """Of this machine, now."""
+
+
+REAL_PATH = PathWatch()
+
+
 class CallState(enum.Enum):
     """What a call is doing, for people."""
 
@@ -68,33 +107,37 @@ class CallState(enum.Enum):
     ENDED = "ended"
 
 
-class RtcCall:
+class RtcCall(Generic[L]):
     """One call with one peer.
 
     Args:
         signalling: a client that may be connected already or not.
         make_link: a new link with the call's options and meter.
         on_link: called with each link that has come up; sessions then `replace_link`.
+        watch: how the path is watched.
     """
 
     def __init__(
         self,
         signalling: Signalling,
-        make_link: Callable[[], RtcLink],
-        on_link: Callable[[RtcLink], None],
+        make_link: Callable[[], L],
+        on_link: Callable[[L], None],
         clock: Clock,
         on_state: Callable[[CallState], None] = lambda state: None,
+        *,
+        watch: PathWatch = REAL_PATH,
     ) -> None:
         self._signalling, self._make_link, self._on_link, self._clock = signalling, make_link, on_link, clock
         self._on_state = on_state
-        self.link: RtcLink | None = None
+        self._watch = watch
+        self.link: L | None = None
         """The link in use; None before the first."""
         self.reconnects = 0
         self.state = CallState.WAITING
         self._generation = -1
         self._descriptions: asyncio.Queue[Description] = asyncio.Queue(4)
-        self._attempt: asyncio.Task[RtcLink] | None = None
-        self._addresses = frozenset(host_addresses())
+        self._attempt: asyncio.Task[L] | None = None
+        self._addresses = frozenset(self._watch.addresses())
         self._retry_at_us: int | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -111,7 +154,7 @@ class RtcCall:
             while True:
                 event = event or asyncio.ensure_future(self._next_event())
                 waiting = {event} | ({self._attempt} if self._attempt else set())
-                await asyncio.wait(waiting, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waiting, timeout=self._watch.interval_s, return_when=asyncio.FIRST_COMPLETED)
                 if event.done():
                     finished, event = event.result(), None
                     if isinstance(finished, PeerLeft) and finished.is_final:
@@ -182,7 +225,7 @@ class RtcCall:
 
     # --- one attempt ---
 
-    async def _negotiate(self, meeting: PeerJoined, descriptions: asyncio.Queue[Description]) -> RtcLink:
+    async def _negotiate(self, meeting: PeerJoined, descriptions: asyncio.Queue[Description]) -> L:
         link = self._make_link()
         try:
             async with asyncio.timeout(RETRY_ATTEMPT_S if self.link else FIRST_ATTEMPT_S) as limit:
@@ -201,7 +244,7 @@ class RtcCall:
                 raise LinkError("no connection to the far end in time") from error
             raise
 
-    def _finish_attempt(self, attempt: asyncio.Task[RtcLink]) -> None:
+    def _finish_attempt(self, attempt: asyncio.Task[L]) -> None:
         self._attempt = None
         if attempt.cancelled():
             return
@@ -214,14 +257,14 @@ class RtcCall:
         else:
             raise error
 
-    def _adopt(self, link: RtcLink) -> None:
+    def _adopt(self, link: L) -> None:
         previous, self.link = self.link, link
         if previous is not None:
             self.reconnects += 1
             task = asyncio.ensure_future(previous.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-        self._addresses = frozenset(host_addresses())
+        self._addresses = frozenset(self._watch.addresses())
         self._retry_at_us = None
         self._show(CallState.CONNECTED)
         self._on_link(link)
@@ -256,7 +299,7 @@ class RtcCall:
             return False
         silence_us = now_us - link.last_heard_us
         # An address that is new (a VPN, a container) takes nothing from the path in use.
-        if silence_us > MOVED_SILENCE_US and self._addresses - frozenset(host_addresses()):
+        if silence_us > MOVED_SILENCE_US and self._addresses - frozenset(self._watch.addresses()):
             return False
         if link.last_audio_us is not None and now_us - link.last_audio_us > AUDIO_SILENCE_US:
             return silence_us <= AUDIO_SILENCE_US
