@@ -218,6 +218,9 @@ class DataSection:
     """Shares of the samples that persons get, such as ("grid_s1:0.2",); all others divide the rest by their clips."""
     flip: bool = False
     """Mirror half of the clips left to right."""
+    still_frames: int = 0
+    """Turn each still into a clip of so many frames while reading it, with the motion that is noted in the folder
+    (training/landmarks/pseudo_video.py); 0: stills stand still."""
     cache_gb: float = 4.0
     """Decoded frames up to this size stay in memory; above it they lie in a file in the run folder."""
     max_clips: int = 0
@@ -226,6 +229,7 @@ class DataSection:
     """Batches made ahead by a thread; 0: none."""
 
     def __post_init__(self) -> None:
+        require(0 <= self.still_frames <= 1000, "data.still_frames", "must be 0 to 1000")
         require(self.cache_gb >= 0, "data.cache_gb", "must be 0 or more")
         require(self.max_clips >= 0, "data.max_clips", "must be 0 or more")
         require(sum(self.person_shares().values()) <= 1, "data.shares", "add up to more than 1")

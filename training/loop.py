@@ -273,6 +273,7 @@ def open_run(
         cache_gb=config.data.cache_gb,
         cache_folder=folder / "cache",
         log=world.log,
+        still_frames=config.data.still_frames,
     )
     return Run(config, folder, clips, held_out, features, world, init)
 

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from training.data.clip_format import Clip, ClipRecord, read_clip, read_manifest
+from training.data.clip_format import Clip, ClipRecord, read_manifest
+from training.data.clip_reader import ClipReader
 
 LOG_INTERVAL_S = 20.0
 
@@ -86,6 +87,10 @@ class FolderClips:
         resolution_px: frames are resized to this.
         cache_gb: limit of what is held in memory; above it, frames lie in a file under `cache_folder`.
         log: told how far the reading is, when it takes long.
+        still_frames: stills become clips of so many frames (training/data/pseudo_clip.py); 0: they stand still.
+
+    Raises:
+        ClipFormatError: a clip is missing or damaged, or stills are to move and the folder does not say how.
     """
 
     def __init__(
@@ -96,8 +101,11 @@ class FolderClips:
         cache_gb: float,
         cache_folder: Path,
         log: Callable[[str], None] = lambda text: None,
+        still_frames: int = 0,
     ) -> None:
         self._log = log
+        self._reader = ClipReader(folder, records, still_frames)
+        records = self._reader.records
         self.num_clips = len(records)
         self.persons = sorted({r.person for r in records})
         self.resolution_px = resolution_px
@@ -119,7 +127,8 @@ class FolderClips:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _open_or_make(self, path: Path, shape: tuple[int, ...], folder: Path) -> NDArray[np.uint8]:
-        if path.exists():
+        # The points of a still that moves are made with its pictures: they cannot be read beside old ones.
+        if path.exists() and not self._reader.moves:
             frames: NDArray[np.uint8] = np.load(path, mmap_mode="r")
             if frames.shape == shape:
                 self._frames = frames
@@ -136,12 +145,13 @@ class FolderClips:
         from safetensors.numpy import load_file
 
         said_s = time.monotonic()
+        clips = self._reader.clips() if write else None
         for index, record in enumerate(self._records):
             if time.monotonic() - said_s > LOG_INTERVAL_S:
                 said_s = time.monotonic()
                 self._log(f"{index} of {self.num_clips} clips are read")
-            if write:
-                clip = read_clip(folder, record)
+            if clips is not None:
+                clip = next(clips)
                 self._frames[self._starts[index] : self._starts[index + 1]] = resize_frames(
                     clip.frames, self.resolution_px
                 )
@@ -175,10 +185,14 @@ def open_folder(
     cache_gb: float,
     cache_folder: Path,
     log: Callable[[str], None] = lambda text: None,
+    still_frames: int = 0,
 ) -> tuple[FolderClips, FolderClips | None]:
-    """Training and validation clips of a prepared folder (validation is None when there are too few clips)."""
+    """Training and validation clips of a prepared folder (validation is None when there are too few clips).
+
+    Only training's stills move: what is validated with is what was filmed.
+    """
     train, val = split_records(read_manifest(folder), train_split, val_split)
     train = train[:max_clips] if max_clips else train
     log(f"reading {len(train)} clips to train on and {len(val)} to validate with from {folder}")
-    training = FolderClips(folder, train, resolution_px, cache_gb, cache_folder, log)
+    training = FolderClips(folder, train, resolution_px, cache_gb, cache_folder, log, still_frames)
     return training, FolderClips(folder, val, resolution_px, cache_gb, cache_folder, log) if val else None

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from talkface_core.tracking.landmarks import CROP_PX, MIRROR, Framing
+from training.data.face_mesh import MESH_TO_68
 from training.landmarks.label import TILE_FACTOR, TILE_PX
 from training.landmarks.photometric import recolour, uniform
-from training.landmarks.teacher import MESH_TO_68
 from training.landmarks.textures import scramble, texture_pool
 
 IGNORED = -1

@@ -1,11 +1,13 @@
 """Stills become pseudo video, so that thousands of people teach what moves and what stays.
 
-`python -m training.landmarks.pseudo_video PREPARED OUT --teacher face_landmarker.task`: every clip of one frame turns
-into a short one in which the head turns, nods, rolls, shifts and comes nearer, and the face talks and blinks with
-expressions taken from the prepared videos; clips that move already are copied. E_image then sees one frame of a
-sample, E_style and the loss another. The landmark teacher's 3D mesh carries the motion: a picture is bent by a
-thin-plate spline through mesh points (Bookstein, 1989), a ring of points around the head goes along with the skull,
-the background stays (training/data/moving_still.py).
+`python -m training.landmarks.pseudo_video PREPARED OUT --teacher face_landmarker.task`: notes in PREPARED what moves
+whom (motion.safetensors), and writes OUT, where every clip of one frame has become a short one: the head turns, nods,
+rolls, shifts and comes nearer, the face talks and blinks with expressions taken from the prepared videos. Clips that
+move already are copied. E_image then sees one frame of a sample, E_style and the loss another.
+
+The landmark teacher's 3D mesh carries the motion: a picture is bent by a thin-plate spline through mesh points
+(Bookstein, 1989), a ring of points around the head goes along with the skull, the background stays
+(training/data/moving_still.py).
 
 What a bent picture cannot show: the side of the head that was hidden, teeth behind closed lips. Real videos teach
 those.
@@ -18,61 +20,20 @@ import dataclasses
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from training.data.clip_format import Clip, ClipRecord, read_clip, read_manifest, write_clip, write_manifest
-from training.data.moving_still import MovingStill, head_path
-from training.landmarks.teacher import MESH_TO_68, Teacher
-from training.landmarks.warp import (
-    RIGID_POINTS,
-    ExpressionBank,
-    Mesh,
-    canonical_meshes,
-    control_indices,
-    fit_similarity,
-)
+from training.data.clip_format import ClipRecord, read_clip, read_manifest, write_clip, write_manifest
+from training.data.face_mesh import ExpressionBank, Mesh, canonical_meshes
+from training.data.pseudo_clip import Motion, load_motion, pseudo_clip
+from training.landmarks.teacher import Teacher
 
 EXPRESSION_EVERY = 5
 """Every so many frames of the videos give an expression."""
 MAX_EXPRESSIONS = 3000
-EXPRESSION_GAIN = 0.65
-"""The bank exaggerates, for landmarks; a bent picture has no more teeth and lids than the still showed."""
-
-
-def expression_path(rng: np.random.Generator, bank: ExpressionBank, num_frames: int) -> Mesh:
-    """[T, 478, 3] expressions that pass smoothly from one drawn from the bank to the next; the first is none."""
-    num_keys = max(2, num_frames // 3 + 1)
-    drawn = [EXPRESSION_GAIN * bank.draw(rng) for _ in range(num_keys - 1)]
-    keys = np.stack([np.zeros_like(drawn[0]), *drawn])
-    at = np.arange(num_frames) / max(num_frames - 1, 1) * (num_keys - 1)
-    low = np.minimum(at.astype(int), num_keys - 2)
-    share = (1 - np.cos(np.pi * (at - low))) / 2
-    mixed: Mesh = keys[low] * (1 - share)[:, None, None] + keys[low + 1] * share[:, None, None]
-    return mixed
-
-
-def pseudo_clip(
-    clip: Clip, mesh: Mesh, reference: Mesh, bank: ExpressionBank, num_frames: int, rng: np.random.Generator
-) -> Clip:
-    """A still as a clip of `num_frames`, silent; its first frame is the still.
-
-    The 68 points move as the mesh's do, from where `talkface prepare` found them.
-    """
-    rigid, chosen, shown = list(RIGID_POINTS), control_indices(rng), list(MESH_TO_68)
-    scale, rotation, _ = fit_similarity(reference[rigid], mesh[rigid])
-    still = MovingStill(clip.frames[0], mesh[chosen])
-    path, expressions = head_path(rng, num_frames), expression_path(rng, bank, num_frames)
-    frames, points = [clip.frames[0]], [clip.points[0]]
-    for frame in range(1, num_frames):
-        expression = scale * expressions[frame] @ rotation.T
-        frames.append(still.picture(path, frame, expression[chosen]))
-        moved = still.posed(mesh[shown] + expression[shown], path, frame)
-        points.append((clip.points[0] + moved[:, :2] - mesh[shown, :2]).astype(np.float32))
-    silence = np.zeros(640 * num_frames, np.int16)
-    return Clip(clip.name, clip.person, np.stack(frames), np.stack(points), silence, has_sound=False)
 
 
 def collect_expressions(
@@ -93,55 +54,79 @@ def collect_expressions(
                 people.append(record.person)
     if not meshes:
         raise ValueError(f"{folder}: no video in which the teacher finds a face; expressions come from videos")
-    return ExpressionBank(np.stack(meshes), np.stack(shapes), np.array(people), reference)
+    return ExpressionBank.of_people(np.stack(meshes), np.stack(shapes), np.array(people), reference)
 
 
-_Job = tuple[Path, Path, ClipRecord, Mesh, Mesh, ExpressionBank, int, int]
+def label_motion(folder: Path, bundle: Path) -> Motion:
+    """Meshes of the stills and expressions of the videos of a prepared folder, written into it.
+
+    Raises:
+        ClipFormatError: not a prepared folder.
+        ValueError: there is no still, or no video to take expressions from.
+    """
+    records = read_manifest(folder)
+    stills = [r for r in records if r.num_frames == 1]
+    meshes: dict[str, Mesh] = {}
+    with Teacher(bundle) as teacher:
+        for record in stills:
+            faces = teacher.find(read_clip(folder, record).frames[0])
+            if faces:
+                meshes[record.name] = faces[0].mesh.astype(np.float64)
+        if not meshes:
+            raise ValueError(f"{folder}: no still in which the teacher finds a face")
+        some = np.stack(list(meshes.values())[:400])
+        reference = canonical_meshes(some, some[0]).mean(axis=0)
+        bank = collect_expressions(folder, [r for r in records if r.num_frames > 1], teacher, reference)
+    motion = Motion(meshes, reference, bank)
+    motion.save(folder)
+    print(f"{len(meshes)} of {len(stills)} stills have a mesh; {len(bank.moves)} expressions", flush=True)
+    return motion
 
 
-def _write_one(job: _Job) -> ClipRecord:
-    source, out, record, mesh, reference, bank, num_frames, seed = job
+_motion: Motion | None = None
+"""Of a worker process."""
+
+
+def _begin_worker(source: Path) -> None:
+    global _motion
     torch.set_num_threads(1)
-    clip = pseudo_clip(read_clip(source, record), mesh, reference, bank, num_frames, np.random.default_rng(seed))
-    moved = dataclasses.replace(record, num_frames=num_frames)
-    write_clip(out, moved, clip, np.ones(num_frames, bool))
+    _motion = load_motion(source)
+
+
+def _write_one(job: tuple[Path, Path, ClipRecord, int, int]) -> ClipRecord:
+    source, out, record, num_frames, seed = job
+    assert _motion is not None
+    clip = pseudo_clip(read_clip(source, record), _motion, num_frames, np.random.default_rng(seed))
+    moved = dataclasses.replace(record, num_frames=len(clip.frames))
+    write_clip(out, moved, clip, np.ones(len(clip.frames), bool))
     return moved
 
 
-def make_pseudo_video(source: Path, out: Path, bundle: Path, *, num_frames: int, seed: int, workers: int) -> int:
-    """Turn the stills of a prepared folder into clips of `num_frames` and copy its videos; returns how many moved.
+def write_pseudo_video(source: Path, out: Path, *, num_frames: int, seed: int, workers: int) -> int:
+    """Turn the stills of a labelled folder into clips of `num_frames` and copy its videos; returns how many moved.
 
     Raises:
-        ClipFormatError: `source` is not a prepared folder.
-        ValueError: there is no still, or no video to take expressions from.
+        ClipFormatError: `source` is not prepared, or not labelled.
     """
+    motion = load_motion(source)
     records = read_manifest(source)
-    stills = [r for r in records if r.num_frames == 1]
-    videos = [r for r in records if r.num_frames > 1]
-    if not stills:
-        raise ValueError(f"{source}: every clip moves already; there is no still to turn into one")
     out.mkdir(parents=True, exist_ok=True)
-    with Teacher(bundle) as teacher:
-        found: list[tuple[ClipRecord, Mesh]] = []
-        for record in stills:
-            faces = teacher.find(read_clip(source, record).frames[0])
-            if faces:
-                found.append((record, faces[0].mesh.astype(np.float64)))
-        meshes = np.stack([mesh for _, mesh in found[:400]])
-        reference = canonical_meshes(meshes, meshes[0]).mean(axis=0)
-        bank = collect_expressions(source, videos, teacher, reference)
-    print(f"{len(found)} of {len(stills)} stills have a mesh", flush=True)
-    for record in videos:
+    others = [r for r in records if r.name not in motion.meshes]
+    for record in others:
         for ending in (".mp4", ".safetensors"):
             shutil.copy(source / (record.name + ending), out / (record.name + ending))
-    jobs = [(source, out, r, mesh, reference, bank, num_frames, seed + i) for i, (r, mesh) in enumerate(found)]
-    moved = []
-    with ProcessPoolExecutor(workers) as pool:
+    jobs = [
+        (source, out, record, num_frames, seed + i)
+        for i, record in enumerate(r for r in records if r.name in motion.meshes)
+    ]
+    moved: list[ClipRecord] = []
+    # Forked processes would inherit torch's threads and may wait for them for ever.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (source,)) as pool:
         for record in pool.map(_write_one, jobs, chunksize=4):
             moved.append(record)
             if len(moved) % 100 == 0:
                 print(f"{len(moved)} of {len(jobs)}", flush=True)
-    write_manifest(out, [*videos, *moved])
+    write_manifest(out, [*others, *moved])
     return len(moved)
 
 
@@ -149,18 +134,21 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prepared", type=Path, help="folder that talkface prepare wrote, stills and videos in it")
-    parser.add_argument("out", type=Path, help="prepared folder to write")
-    parser.add_argument("--teacher", type=Path, required=True, help="face_landmarker.task")
-    parser.add_argument("--frames", type=int, default=10, help="frames of a clip made from a still")
+    parser.add_argument("out", type=Path, nargs="?", help="prepared folder to write; without it, only motion is noted")
+    parser.add_argument("--teacher", type=Path, help="face_landmarker.task; not needed where motion is noted already")
+    parser.add_argument("--frames", type=int, default=8, help="frames of a clip made from a still")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.frames < 2 or args.workers < 1:
         parser.error("--frames must be 2 or more and --workers 1 or more")
-    count = make_pseudo_video(
-        args.prepared, args.out, args.teacher, num_frames=args.frames, seed=args.seed, workers=args.workers
-    )
-    print(f"{count} stills became clips of {args.frames} frames in {args.out}")
+    if args.teacher is not None:
+        label_motion(args.prepared, args.teacher)
+    if args.out is not None:
+        count = write_pseudo_video(
+            args.prepared, args.out, num_frames=args.frames, seed=args.seed, workers=args.workers
+        )
+        print(f"{count} stills became clips of {args.frames} frames in {args.out}")
 
 
 if __name__ == "__main__":

@@ -14,16 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MESH_TO_68 = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw
-    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),  # brows
-    *(168, 197, 5, 4, 75, 97, 2, 326, 305),  # nose
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),  # mouth
-)
-"""Index in the 478-point mesh of each of the 68 points. Eyes, nose and mouth agree with other 68-point networks to
-2.4-3.0 % of the outer-eye distance; jaw and brows (8.2 and 6.1 %) are another definition of the contour."""
-NUM_MESH_POINTS = 478
+from training.data.face_mesh import MESH_TO_68
 
 
 @dataclass(frozen=True, slots=True)

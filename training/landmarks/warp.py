@@ -16,44 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from training.data.face_mesh import (
+    RIGID_POINTS,
+    ExpressionBank,
+    Mesh,
+    canonical_meshes,
+    control_indices,
+    fit_similarity,
+)
 from training.data.moving_still import turn
 from training.data.thin_plate import thin_plate_grid
 from training.landmarks.label import TILE_PX
-from training.landmarks.teacher import MESH_TO_68
-
-Mesh = NDArray[np.float64]
-
-RIGID_POINTS = (6, 168, 197, 195, 5, 4, 33, 133, 362, 263, 10, 151, 9, 127, 356, 162, 389, 234, 454)
-"""Nose, eye corners, forehead and temples: they hardly move with expression."""
-JAW_OPEN, EYE_BLINK_LEFT, EYE_BLINK_RIGHT = 25, 9, 10
-"""Places in the teacher's 52 blendshape scores."""
-
-
-def fit_similarity(source: Mesh, target: Mesh) -> tuple[float, Mesh, Mesh]:
-    """Scale, rotation [3, 3] and shift [3] with target = scale * source @ rotation.T + shift (Umeyama, 1991)."""
-    mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
-    a, b = source - mean_s, target - mean_t
-    u, singular, vt = np.linalg.svd(b.T @ a)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * signs) @ vt
-    scale = float((singular * signs).sum() / (a**2).sum())
-    return scale, rotation, mean_t - scale * mean_s @ rotation.T
-
-
-def canonical_meshes(meshes: Mesh, reference: Mesh) -> Mesh:
-    """Meshes [N, 478, 3] in the pose and size of the reference."""
-    rigid = list(RIGID_POINTS)
-    out = np.empty_like(meshes)
-    for index, mesh in enumerate(meshes):
-        scale, rotation, shift = fit_similarity(mesh[rigid], reference[rigid])
-        out[index] = scale * mesh @ rotation.T + shift
-    return out
-
-
-def control_indices(rng: np.random.Generator) -> list[int]:
-    """Mesh points that carry the spline: all 68, the lids and lips around them, and a random third of the rest."""
-    rest = np.setdiff1d(np.arange(468), MESH_TO_68)  # 468 to 477 are the irises
-    return [*MESH_TO_68, *rng.choice(rest, 130, replace=False).tolist()]
 
 
 def border_points(num_a_side: int = 7) -> Mesh:
@@ -61,31 +34,6 @@ def border_points(num_a_side: int = 7) -> Mesh:
     line = np.linspace(-1, 1, num_a_side + 1)[:-1]
     ones = np.ones_like(line)
     return np.concatenate([np.stack(p, axis=1) for p in ((line, -ones), (ones, line), (-line, ones), (-ones, -line))])
-
-
-class ExpressionBank:
-    """Expressions of the people in clips, as differences from their mean face in a common pose."""
-
-    def __init__(self, meshes: Mesh, blendshapes: NDArray[np.float32], people: NDArray[np.str_], reference: Mesh):
-        canonical = canonical_meshes(meshes, reference)
-        self._moves = np.empty_like(canonical)
-        for person in np.unique(people):
-            chosen = people == person
-            self._moves[chosen] = canonical[chosen] - canonical[chosen].mean(axis=0)
-        blink = blendshapes[:, [EYE_BLINK_LEFT, EYE_BLINK_RIGHT]].min(axis=1)
-        self._pools = (
-            np.arange(len(meshes)),
-            np.nonzero(blink > 0.45)[0],
-            np.argsort(-blendshapes[:, JAW_OPEN])[: max(1, len(meshes) // 8)],
-        )
-
-    def draw(self, rng: np.random.Generator) -> Mesh:
-        """[478, 3] a random expression: any (half), a blink, an open mouth; weaker or stronger than it was."""
-        pool = self._pools[int(rng.choice(3, p=[0.4, 0.2, 0.4]))]
-        if not len(pool):
-            pool = self._pools[0]
-        gain = rng.uniform(0.6, 1.2) if pool is self._pools[1] else rng.uniform(0.6, 2.6)
-        return gain * self._moves[int(rng.choice(pool))]
 
 
 def warp_tile(
@@ -124,7 +72,7 @@ def main() -> None:
     reference = canonical_meshes(meshes[:400], meshes[0]).mean(axis=0)
     paths = [p for p in args.faces.glob("faces_*.npz") if p.stem not in {f"faces_{args.stills}", "faces_warped"}]
     clips = [np.load(path) for path in sorted(paths)]
-    bank = ExpressionBank(
+    bank = ExpressionBank.of_people(
         np.concatenate([c["meshes"] for c in clips]).astype(np.float64),
         np.concatenate([c["blendshapes"] for c in clips]),
         np.concatenate([c["people"] for c in clips]),

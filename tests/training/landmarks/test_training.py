@@ -12,12 +12,12 @@ import torch
 
 from talkface_core.tracking.face_finder import STRIDE, FinderOutput, decode_boxes
 from talkface_core.tracking.landmarks import CODE_VERSION, LandmarkNet, LandmarkOutput, load_landmark_net
+from training.data.face_mesh import MESH_TO_68, NUM_MESH_POINTS
 from training.landmarks.data import LandmarkBatch, LandmarkCrops, balance
 from training.landmarks.face_training import Asset, FaceTraining, begin, train_on_faces
 from training.landmarks.finder_data import FinderScenes, covers_any, make_targets
 from training.landmarks.finder_train import centre_focal_loss
 from training.landmarks.label import TILE_FACTOR, TILE_PX, cut_tile
-from training.landmarks.teacher import MESH_TO_68, NUM_MESH_POINTS
 from training.landmarks.textures import scramble, texture_pool
 from training.landmarks.train import LOSS_WEIGHTS, heatmap_divergence, landmark_losses, point_weights
 from training.landmarks.warp import fit_similarity, thin_plate_grid, turn
