@@ -43,6 +43,10 @@ class Checkpoint:
     meta: dict[str, Any]
     """Counters and the model's config; plain JSON values."""
 
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors of one part, such as "ema", by their names in it."""
+        return {n.removeprefix(f"{prefix}/"): t for n, t in self.tensors.items() if n.startswith(f"{prefix}/")}
+
 
 def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, keep: int, *, half: bool = False) -> Path:
     """Write a checkpoint and remove those older than the last `keep`.

@@ -79,8 +79,7 @@ def load_run(run: Path) -> tuple[TrainConfig, TrainNetworks, list[str]]:
     persons = [str(p) for p in checkpoint.meta["persons"]]
     networks = TrainNetworks(config, len(persons))
     networks.discriminator = networks.mouth_discriminator = None
-    own = {n.removeprefix("ema/"): t for n, t in checkpoint.tensors.items() if n.startswith("ema/")}
-    fill_module(networks, own, f"{path}: ema", "use an earlier checkpoint")
+    fill_module(networks, checkpoint.under("ema"), f"{path}: ema", "use an earlier checkpoint")
     return config, networks.eval().requires_grad_(False), persons
 
 

@@ -147,14 +147,14 @@ def restore(state: TrainState, checkpoint: Checkpoint, where: str) -> None:
     if persons != state.persons:
         raise CheckpointMismatchError(f"{where}: persons of the data", persons, state.persons)
     for prefix, module in (("networks", state.networks), ("ema", state.ema)):
-        fill_module(module, _under(checkpoint.tensors, prefix), f"{where}: {prefix}", _EARLIER)
+        fill_module(module, checkpoint.under(prefix), f"{where}: {prefix}", _EARLIER)
     scale = checkpoint.tensors.get("rate_scale")
     if scale is not None and scale.shape == state.rate_scale.shape:
         state.rate_scale = scale.to(state.rate_scale)
     if meta.get("has_moments"):
         parameters = dict(state.networks.named_parameters())
         for prefix, optimizer in _optimizers(state):
-            _restore_moments(optimizer, _under(checkpoint.tensors, prefix), parameters, f"{where}: {prefix}")
+            _restore_moments(optimizer, checkpoint.under(prefix), parameters, f"{where}: {prefix}")
     state.step, state.images, state.elapsed_s = step, images, elapsed_s
 
 
@@ -164,7 +164,7 @@ def initialise_from(state: TrainState, checkpoint: Checkpoint, where: str) -> No
     Raises:
         CheckpointMismatchError: the networks differ.
     """
-    source = _under(checkpoint.tensors, "ema")
+    source = checkpoint.under("ema")
     own = state.networks.state_dict()
     for name in ("identities.table", "identities.offsets"):
         if name in source and name in own and source[name].shape[1:] == own[name].shape[1:]:
@@ -228,7 +228,3 @@ def _restore_moments(
                 # The moments' memory layout decides the order of sums: keep the parameter's.
                 value = torch.empty_like(parameter).copy_(value)
             optimizer.state[parameter][key] = value
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(f"{prefix}/"): t for n, t in tensors.items() if n.startswith(f"{prefix}/")}

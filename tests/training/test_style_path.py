@@ -16,8 +16,9 @@ from training.config import TrainConfig
 from training.data.clip_format import Clip, read_clip, read_manifest
 from training.data.clip_store import open_folder, resize_clip
 from training.data.sampler import Sampler
+from training.data.stored_points import StoredPoints
 from training.distributed import World
-from training.evaluate.clip import StoredPoints, clip_style
+from training.evaluate.clip import clip_style
 from training.export import ExportOptions, export_run, load_run
 from training.loop import open_run
 from training.loss.feature_networks import FeatureNetworks

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkface_core.sound.mel import SAMPLES_PER_FRAME
 from training.data.clip_video import ClipVideoError, read_video, write_video
 
 MANIFEST = "manifest.jsonl"
-SAMPLES_PER_FRAME = 640
 FORMAT_VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,199}")
 

@@ -17,11 +17,10 @@ from torch import Tensor
 from talkface_core.face.model import TalkfaceModel
 from talkface_core.interfaces import BASE_STYLE_VALUES, STYLE_VALUES, FaceRenderer
 from talkface_core.style.input import SquareCrop
-from talkface_core.tracking.face_finder import FaceBox
-from talkface_core.tracking.tracker import TrackedFace
 from training.data.clip_format import Clip
 from training.data.clip_store import resize_clip, resize_frames
 from training.data.sampler import audio_window
+from training.data.stored_points import StoredPoints
 from training.data.synthetic_voice import grid_sentence
 from training.evaluate.through_wire import WireSettings, sound_through_opus, style_through_codec
 from training.metrics import (
@@ -56,20 +55,6 @@ from training.metrics.lip_sync_error import LipSyncScorer, syncnet_crop
 from training.metrics.motion import head_motion
 from training.metrics.speech import quiet_frames
 from training.mode import Mode
-
-
-class StoredPoints:
-    """A follower that reads the points that preparing has stored."""
-
-    def __init__(self, points: NDArray[np.float32]) -> None:
-        self._points = iter(points)
-
-    def update(self, frame: NDArray[np.uint8]) -> TrackedFace | None:
-        points = next(self._points)
-        low, high = points.min(0), points.max(0)
-        width, height = (high - low).tolist()
-        return TrackedFace(points, points, FaceBox(float(low[0]), float(low[1]), width, height, 1.0), is_new=False)
-
 
 PointFinder = Callable[[Tensor], Tensor]
 """[T, 3, R, R] in [0, 1] to [T, 68, 2] pixels."""

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from talkface_core.sound.mel import SAMPLES_PER_FRAME
 from training.metrics.mfcc import mfcc
 from training.metrics.result import Unavailable
 from training.metrics.syncnet import FRAME_PX, NUM_FRAMES, NUM_MFCC_ROWS, SyncNet, load_syncnet
 
 MAX_SHIFT_FRAMES = 15
 CROP_SCALE = 0.40
-SAMPLES_PER_FRAME = 640
 _BATCH = 16
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SAMPLE_RATE_HZ = 16_000
-SAMPLES_PER_FRAME = 640
+from talkface_core.sound.mel import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+
 VOICE_HZ = (80, 900)
 """First harmonics and first formant."""
 FLOOR_DB = -20.0

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from talkface_core.sound.mel import SAMPLES_PER_FRAME
+
 MAX_SHIFT_FRAMES = 12
 MIN_CORRELATION = 0.55
 """Below it the clip says nothing: too short, too little speech, singing, music."""
 MIN_MARGIN = 0.15
 """So much better than any shift more than three frames away; three seconds of speech often fit at two places."""
-SAMPLES_PER_FRAME = 640
 
 
 @dataclass(frozen=True, slots=True)

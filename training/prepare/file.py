@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from talkface_core.sound.mel import SAMPLES_PER_FRAME
 from talkface_core.style.input import face_crop
 from talkface_core.tracking.alignment import CropSquare, cut
 from training.data.clip_format import Clip, ClipRecord, write_clip
@@ -27,7 +28,6 @@ FACES_EVERY_TICKS = 25
 """How often the number of faces is counted."""
 SILENCE_LEVEL = 30.0
 """Root mean square in 16-bit units below which a clip has no sound."""
-SAMPLES_PER_FRAME = 640
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

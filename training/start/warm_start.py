@@ -50,8 +50,7 @@ def narrowed(start: Checkpoint, model: ModelConfig) -> Checkpoint:
         raise WeightsError("the start does not say the sizes of its generator")
     source = GeneratorConfig(**{name: got[name] for name in sizes})
     target = GeneratorConfig(**{name: getattr(model, name) for name in sizes})
-    ema = {n.removeprefix("ema/"): t for n, t in start.tensors.items() if n.startswith("ema/")}
-    tensors = {f"ema/{n}": t for n, t in narrow_generator(ema, source, target).items()}
+    tensors = {f"ema/{n}": t for n, t in narrow_generator(start.under("ema"), source, target).items()}
     return Checkpoint(tensors, start.meta)
 
 
