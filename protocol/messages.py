@@ -36,8 +36,8 @@ MESSAGE_MAGIC = 0x54
 """First byte of every control message: "T"."""
 MAX_MESSAGE_BYTES = 17 * 1024
 MAX_CHUNK_BYTES = 16 * 1024
-MAX_IDENTITY_BYTES = 256 * 1024
-"""Largest identity file; z with offsets for 32 layers in fp32 is 68 kB."""
+MAX_IDENTITY_BYTES = 2 << 20
+"""Largest identity file: a fully tuned face is under 1.5 MB."""
 MAX_RESOLUTION_PX = 2048
 MAX_REASON_BYTES = 200
 MAX_AGENT_BYTES = 64

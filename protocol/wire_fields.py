@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from datetime import date
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -145,6 +146,27 @@ class Ratio(WireKind):
             raise MalformedPacketError(f"{where} is not an array of two")
         part = Integer(1, self.high)
         return Fraction(part.from_wire(where, value[0]), part.from_wire(where, value[1]))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Day(WireKind):
+    """A calendar day from 1970 to 2149; the days since 1970-01-01 on the wire."""
+
+    def describe(self) -> str:
+        return f"int 0..{MAX_DAY} (days since 1970-01-01)"
+
+    def to_wire(self, where: str, value: Any) -> Any:
+        if type(value) is not date:  # a datetime is a date to isinstance
+            raise MalformedPacketError(f"{where} is not a day")
+        return _DAYS.to_wire(where, value.toordinal() - _FIRST_DAY)
+
+    def from_wire(self, where: str, value: Any) -> Any:
+        return date.fromordinal(_FIRST_DAY + _DAYS.from_wire(where, value))
+
+
+MAX_DAY = 65535
+_DAYS = Integer(0, MAX_DAY)
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 
 
 def wire(kind: WireKind) -> dict[str, WireKind]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.errors import ProtocolError
-from protocol.identity.file import IdentityFile
+from protocol.identity.read import AnyIdentity
+from protocol.identity.sectioned import SectionedIdentity
 from protocol.identity.transfer import IdentityAssembler
 from protocol.messages import IdentityData, IdentityOffer, IdentityRequest
 from receiver.errors import ReceiverError
@@ -43,6 +44,10 @@ class IdentityIntake:
         self._assembler: IdentityAssembler | None = None
         self._hash: str | None = None
         self._num_adopted = 0
+        self._is_whole = False
+        """All of the identity in use is here."""
+        self._drawn: tuple[bytes, ...] = ()
+        """The parts of it that the face is drawn with."""
 
     def request_missing(self) -> IdentityRequest | None:
         """What of an identity is still missing, when its transfer broke off."""
@@ -50,10 +55,10 @@ class IdentityIntake:
 
     def take_offer(self, offer: IdentityOffer) -> IdentityOutcome:
         """The far end names its identity."""
-        if offer.content_sha256 == self._hash:
-            return IdentityOutcome()  # a reconnected peer offers the face that we draw
         if self._assembler is not None and offer.content_sha256 == self._assembler.offer.content_sha256:
             return IdentityOutcome(request=self._assembler.request())
+        if offer.content_sha256 == self._hash and self._is_whole:
+            return IdentityOutcome()  # a reconnected peer offers the face that we draw
         if self._num_adopted >= MAX_IDENTITIES:
             self.num_refused += 1
             return IdentityOutcome()
@@ -65,7 +70,7 @@ class IdentityIntake:
         return IdentityOutcome(request=self._assembler.request())
 
     def take_part(self, part: IdentityData) -> IdentityOutcome:
-        """A part of the file that was asked for; the last one makes the face."""
+        """A part of the file that was asked for; a section that is whole makes or betters the face."""
         if self._assembler is None:
             self.num_refused_parts += 1
             return IdentityOutcome()
@@ -77,22 +82,34 @@ class IdentityIntake:
             return IdentityOutcome(note=f"the far end's identity was refused: {error}")
         if identity is None:
             return IdentityOutcome()
-        self._assembler = None
         outcome = self._adopt(identity)
-        if outcome.face is not None and self._store is not None:
+        if outcome.note is not None or not self._is_whole:
+            return outcome
+        self._assembler = None
+        if self._store is not None:
             try:
                 self._store.save(identity)
             except ReceiverError as error:
                 return IdentityOutcome(face=outcome.face, note=str(error))
         return outcome
 
-    def _adopt(self, identity: IdentityFile) -> IdentityOutcome:
-        self._num_adopted += 1
+    def _adopt(self, identity: AnyIdentity) -> IdentityOutcome:
+        """Draw with what has come of an identity, unless that changes nothing."""
+        content_hash = identity.content_hash()
+        if content_hash != self._hash:
+            self._num_adopted += 1
+            self._drawn = ()
         try:
             face = identity_for_model(identity, self._info)
         except ReceiverError as error:
             self.num_refused += 1
+            self._assembler = None
             return IdentityOutcome(note=str(error))
-        self._hash = identity.content_hash()
+        self._hash = content_hash
+        self._is_whole = not isinstance(identity, SectionedIdentity) or identity.is_whole
         self.name = identity.name
+        parts = (identity.z, identity.layer_offsets)
+        if parts == self._drawn:
+            return IdentityOutcome()
+        self._drawn = parts
         return IdentityOutcome(face=face)

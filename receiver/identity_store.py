@@ -1,4 +1,4 @@
-"""Identities of people we have talked to, on disk by content hash: a second call sends 32 bytes instead of 4 kB.
+"""Identities of people we have talked to, on disk by content hash: a second call sends 32 bytes instead of a face.
 
 Files come from peers: a name is a hash and nothing else, the content is verified when it is written and again when it
 is read, and the folder is bounded (the least recently used give way).
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from protocol.errors import ProtocolError
-from protocol.identity.file import IdentityFile
+from protocol.identity.read import AnyIdentity, read_identity
 from receiver.errors import ReceiverError
 from talkface_core.interfaces import FaceIdentity, FaceModelInfo
 
@@ -43,11 +43,11 @@ class IdentityStore:
         if not os.access(folder, os.W_OK):
             raise ReceiverError(f"identity folder {folder} is not writable: choose another with --cache-folder")
 
-    def load(self, content_sha256: str) -> IdentityFile | None:
+    def load(self, content_sha256: str) -> AnyIdentity | None:
         """The identity of that hash, or None when it is not here; a damaged file is removed."""
         path = self._path(content_sha256)
         try:
-            identity = IdentityFile.from_bytes(path.read_bytes())
+            identity = read_identity(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ProtocolError):
@@ -59,7 +59,7 @@ class IdentityStore:
         os.utime(path)  # the order of use decides what gives way
         return identity
 
-    def save(self, identity: IdentityFile) -> Path:
+    def save(self, identity: AnyIdentity) -> Path:
         """Write an identity; the file appears whole or not at all.
 
         Raises:
@@ -98,8 +98,8 @@ class IdentityStore:
             total -= size
 
 
-def identity_for_model(identity: IdentityFile, info: FaceModelInfo) -> FaceIdentity:
-    """The arrays of an identity file, for this model.
+def identity_for_model(identity: AnyIdentity, info: FaceModelInfo) -> FaceIdentity:
+    """The arrays of an identity, for this model; z must have come.
 
     Raises:
         ReceiverError: it belongs to other weights or has another shape; the message says which.

@@ -1,4 +1,4 @@
-"""The identity file: one face for one set of weights, signed by its owner (docs/protocol.md section 5, paper III.D).
+"""The identity file of version 1: one latent for one set of weights, signed by its owner (paper III.D).
 
     0   4  magic "TFID"            8   2  latent_dim, big-endian     74       n  name, UTF-8
     4   1  version                10  32  SHA-256 of the weights     74+n     .  z, little-endian floats
@@ -6,8 +6,9 @@
     6   1  num_layers (0: none)                                      end-64  64  signature of all before it
     7   1  name length
 
-Every field has one possible encoding, so equal identities are equal bytes and the content hash is the SHA-256 of the
-file. Arrays are bytes here; `numpy.frombuffer(file.z, file.number_format.numpy_dtype)` reads them.
+See docs/protocol.md section 5. Every field has one possible encoding, so equal identities are equal bytes and the
+content hash is the SHA-256 of the file. Arrays are bytes: `numpy.frombuffer(file.z, file.number_format.numpy_dtype)`
+reads them. Version 2 is in `header.py` and `sectioned.py`; `read.py` reads both.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from protocol.errors import (
     UnsupportedVersionError,
 )
 from protocol.identity.key import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, OwnerKey, signature_is_valid
-from protocol.messages import MAX_IDENTITY_BYTES
 from protocol.wire_fields import digest_bytes
 
 IDENTITY_MAGIC = b"TFID"
@@ -34,6 +34,8 @@ IDENTITY_VERSION = 1
 MAX_LATENT_DIM = 1024
 MAX_LAYERS = 32
 MAX_NAME_BYTES = 64
+MAX_FILE_BYTES = 256 * 1024
+"""Of a file of version 1; z with offsets for 32 layers of 512 values in fp32 is 68 kB."""
 MAX_ABSOLUTE_VALUE = 1000.0
 """Latents are a few units; anything beyond this, infinities and NaN would only break the generator."""
 _HEADER = struct.Struct(f">4sBBBBH32s{PUBLIC_KEY_BYTES}s")
@@ -111,8 +113,8 @@ class IdentityFile:
         Raises:
             ProtocolError: it is not an identity file of this version, is damaged, or was tampered with.
         """
-        if len(data) > MAX_IDENTITY_BYTES:
-            raise PayloadTooLargeError(f"identity file of {len(data)} bytes is over {MAX_IDENTITY_BYTES}")
+        if len(data) > MAX_FILE_BYTES:
+            raise PayloadTooLargeError(f"identity file of {len(data)} bytes is over {MAX_FILE_BYTES}")
         if data[:4] != IDENTITY_MAGIC[: len(data)]:
             raise BadMagicError("identity file magic is not TFID: this is another kind of file")
         if len(data) >= 5 and data[4] != IDENTITY_VERSION:
@@ -189,8 +191,8 @@ def _pack_signed(
     except UnicodeEncodeError:
         raise MalformedPacketError("identity file name is not valid UTF-8") from None
     _check_shape(latent_dim, num_layers, len(name_bytes))
-    _check_floats("z", z, latent_dim, number_format)
-    _check_floats("layer_offsets", layer_offsets, latent_dim * num_layers, number_format)
+    check_floats("z", z, latent_dim, number_format)
+    check_floats("layer_offsets", layer_offsets, latent_dim * num_layers, number_format)
     if len(public_key) != PUBLIC_KEY_BYTES:
         raise MalformedPacketError(f"identity file public_key of {len(public_key)} bytes is not {PUBLIC_KEY_BYTES}")
     header = _HEADER.pack(
@@ -215,13 +217,15 @@ def _check_shape(latent_dim: int, num_layers: int, name_length: int) -> None:
         raise PayloadTooLargeError(f"identity file name of {name_length} bytes is over {MAX_NAME_BYTES}")
 
 
-def _check_floats(field: str, data: bytes, count: int, number_format: NumberFormat) -> None:
+def check_floats(field: str, data: bytes, count: int, number_format: NumberFormat) -> None:
+    """Raise a ProtocolError unless `data` is that many finite floats within the limits."""
     expected = count * number_format.num_bytes
     if len(data) != expected:
         raise MalformedPacketError(f"identity file {field} has {len(data)} bytes, {count} values need {expected}")
     code = "f" if number_format is NumberFormat.FLOAT32 else "e"
     # NaN fails both comparisons.
-    if not all(-MAX_ABSOLUTE_VALUE <= value <= MAX_ABSOLUTE_VALUE for value in struct.unpack(f"<{count}{code}", data)):
+    values = struct.unpack(f"<{count}{code}", data)
+    if not all(-MAX_ABSOLUTE_VALUE <= value <= MAX_ABSOLUTE_VALUE for value in values):
         raise MalformedPacketError(f"identity file {field} holds a value outside +-{MAX_ABSOLUTE_VALUE:g}")
 
 

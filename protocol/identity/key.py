@@ -23,6 +23,16 @@ class OwnerKey:
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
+    def from_seed(cls, seed: bytes) -> OwnerKey:
+        """The key that follows from 32 secret bytes (RFC 8032)."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @property
+    def seed(self) -> bytes:
+        """The 32 secret bytes that the key follows from."""
+        return self._key.private_bytes_raw()
+
+    @classmethod
     def from_pem(cls, pem: bytes) -> OwnerKey:
         """Read what `to_pem` wrote.
 

@@ -59,7 +59,7 @@ class EvaluateArguments(CheckedOptions):
 @from_options()
 def evaluate(wanted: EvaluateArguments) -> None:
     """Redraw clips from their own style and sound, from sound alone, and with another clip's style; print Table I."""
-    from protocol.identity.file import IdentityFile
+    from protocol.identity.read import read_identity
     from protocol.presets import PRESETS
     from receiver.identity_store import identity_for_model
     from talkface.demo import SPEECH
@@ -101,7 +101,7 @@ def evaluate(wanted: EvaluateArguments) -> None:
         model = load_face_model(wanted.weights)
         face = None
         if wanted.identity != "default" and whose is Whose.ONE:
-            face = identity_for_model(IdentityFile.from_bytes(Path(wanted.identity).read_bytes()), model.info)
+            face = identity_for_model(read_identity(Path(wanted.identity).read_bytes()), model.info)
         result = run_evaluation(model, face, options, log=lambda text: typer.echo(text, err=True))
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error

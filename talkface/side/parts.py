@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from protocol.errors import ProtocolError
 from protocol.identity.file import MAX_NAME_BYTES, IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
+from protocol.identity.read import AnyIdentity, read_identity
 from protocol.interfaces import Clock
 from receiver.errors import ReceiverError
 from receiver.identity_store import identity_for_model
@@ -58,7 +59,7 @@ def load_model(weights: str) -> TalkfaceModel:
         raise UserError(f"--weights {weights}: {error}") from error
 
 
-def load_identity(identity: str, model: TalkfaceModel) -> IdentityFile:
+def load_identity(identity: str, model: TalkfaceModel) -> AnyIdentity:
     """The identity file to send: the weights' own, a file, or made from a picture.
 
     Raises:
@@ -71,7 +72,7 @@ def load_identity(identity: str, model: TalkfaceModel) -> IdentityFile:
         name = Path(identity).stem.encode(errors="ignore")[:MAX_NAME_BYTES].decode(errors="ignore")
         return _identity_file(face, OwnerKey.generate(), name, model.info)
     try:
-        file = IdentityFile.from_bytes(Path(identity).read_bytes())
+        file = read_identity(Path(identity).read_bytes())
         identity_for_model(file, model.info)
     except OSError as error:
         raise UserError(f"--identity {identity} cannot be read: {error.strerror}") from error

@@ -6,7 +6,7 @@ import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
+from protocol.identity.sectioned import SectionedIdentity, sign_sections
 from protocol.messages import (
     Bye,
     Hello,
@@ -80,6 +81,31 @@ def identity(number_format: NumberFormat, num_layers: int) -> IdentityFile:
     )
 
 
+def sectioned(sections: dict[int, bytes], **changes: Any) -> SectionedIdentity:
+    """Version 2, four values per row like the others."""
+    fields: dict[str, Any] = {
+        "name": "Ann Ωmega",
+        "weights_sha256": WEIGHTS,
+        "latent_dim": 4,
+        "created": date(2026, 11, 26),
+        "consent": "I am Ann, and this face of mine may be drawn in my calls.",
+        "consent_day": date(2026, 11, 25),
+        "is_synthetic": False,
+        "shows_real_person": True,
+    }
+    return sign_sections(KEY, sections, **(fields | changes))
+
+
+Z = struct.pack("<4e", 0, 0.25, 0.5, -0.75)
+SECTIONS = {
+    1: Z,
+    2: struct.pack("<8e", *(0.125 * index for index in range(8))),
+    4: b"\xff\xd8\xff\xe0thumbnail",
+    6: bytes(range(40)),
+    9: b"of a later version",
+}
+
+
 def write_opus(packet: OpusPacket) -> bytes:
     return build_opus_packet(packet.toc, packet.frames, packet.padding)
 
@@ -134,12 +160,22 @@ IDENTITY = {
     "identity-fp32": identity(NumberFormat.FLOAT32, 0),
     "identity-fp16-layers": identity(NumberFormat.FLOAT16, 3),
 }
+SECTIONED = {
+    "identity-2-latent": sectioned(
+        {1: Z}, name="", consent="", consent_day=None, is_synthetic=True, shows_real_person=False
+    ),
+    "identity-2-sections": sectioned(SECTIONS),
+}
 EXAMPLES: dict[str, Example] = (
     {name: Example(value, encode_message, decode_message) for name, value in CONTROL.items()}
     | {name: Example(value, encode_signalling, decode_signalling) for name, value in SIGNALLING.items()}
     | {name: Example(value, StyleBlock.to_bytes, StyleBlock.from_bytes) for name, value in STYLE.items()}
     | {name: Example(value, write_opus, parse_opus_packet) for name, value in OPUS.items()}
     | {name: Example(value, IdentityFile.to_bytes, IdentityFile.from_bytes) for name, value in IDENTITY.items()}
+    | {
+        name: Example(value, SectionedIdentity.to_bytes, SectionedIdentity.from_bytes)
+        for name, value in SECTIONED.items()
+    }
 )
 
 

@@ -84,9 +84,9 @@ INVALID = [
     (changed(4, 256), MalformedPacketError, "hello style_table_id 256 is outside 0..255"),
     (changed(5, "x" * 65), PayloadTooLargeError, "hello agent of 65 bytes is over 64"),
     (changed(5, b"x"), MalformedPacketError, "hello agent is not text"),
-    (message(2, WEIGHTS, 0), MalformedPacketError, "identity offer size_bytes 0 is outside 1..262144"),
-    (message(2, WEIGHTS, 262_145), MalformedPacketError, "identity offer size_bytes 262145 is outside 1..262144"),
-    (message(3, WEIGHTS, -1), MalformedPacketError, "identity request offset_bytes -1 is outside 0..262144"),
+    (message(2, WEIGHTS, 0), MalformedPacketError, "identity offer size_bytes 0 is outside 1..2097152"),
+    (message(2, WEIGHTS, 2_097_153), MalformedPacketError, "identity offer size_bytes 2097153 is outside 1..2097152"),
+    (message(3, WEIGHTS, -1), MalformedPacketError, "identity request offset_bytes -1 is outside 0..2097152"),
     (message(4, WEIGHTS, 0, b""), TruncatedPacketError, "identity data data of 0 bytes is under 1"),
     (
         message(4, WEIGHTS, 0, bytes(MAX_CHUNK_BYTES + 1)),

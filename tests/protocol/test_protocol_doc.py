@@ -14,6 +14,8 @@ import pytest
 
 from protocol.errors import SIGNALLING_ERRORS
 from protocol.identity.file import IdentityFile
+from protocol.identity.header import IdentityHeader
+from protocol.identity.sections import MAX_SECTION_BYTES, MAX_SECTIONS_BYTES, SectionKind
 from protocol.messages import MESSAGE_TYPES
 from protocol.presets import PRESETS
 from protocol.signalling.messages import SIGNALLING_TYPES, RoomKeys
@@ -104,7 +106,7 @@ def test_identity_layout(examples: dict[str, Any]) -> None:
             "weights_sha256": bytes.fromhex(file.weights_sha256),
             "public_key": file.public_key,
         }
-        rows = table(section("5. Identity file"), "offset")
+        rows = table(section("Version 1: one latent"), "offset")
         assert [row[2] for row in rows] == list(expected)
         end = 0
         for offset, size, field, _ in rows:
@@ -112,6 +114,29 @@ def test_identity_layout(examples: dict[str, Any]) -> None:
             end += int(size)
             assert data[int(offset) : end] == expected[field], field
         assert data[end:] == file.name.encode() + file.z + file.layer_offsets + file.signature
+
+
+def test_sectioned_identity(examples: dict[str, Any]) -> None:
+    text = section("Version 2: sections")
+    rows = table(text, "header field")
+    assert [row[:2] for row in rows] == [[name, spec.describe()] for name, spec in wire_fields(IdentityHeader)]
+    kinds = [
+        (str(kind.value), kind.name.lower(), str(MAX_SECTION_BYTES.get(kind, MAX_SECTIONS_BYTES)))
+        for kind in SectionKind
+    ]
+    assert [tuple(row[:3]) for row in table(text, "kind")] == kinds
+    assert f"must not be over {MAX_SECTIONS_BYTES} bytes" in " ".join(text.split())
+    data, identity = examples["identity-2-sections"].data, examples["identity-2-sections"].value
+    fields = identity.header.to_bytes()[7:]
+    parts = {
+        "magic": b"TFID",
+        "version": b"\x02",
+        "header_length": struct.pack(">H", len(fields)),
+        "header": fields,
+        "signature": identity.signature,
+    }
+    assert [row[2] for row in table(text, "at")] == list(parts)
+    assert data == b"".join(parts.values()) + b"".join(identity.sections)
 
 
 def test_style_forms(examples: dict[str, Any]) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from protocol.control import ControlReader, OtherVersion
+from protocol.identity.key import OwnerKey
+from protocol.identity.read import content_name
+from protocol.identity.sectioned import SectionedIdentity, sign_sections
 from protocol.identity.transfer import identity_chunks, offer_identity
 from protocol.messages import (
     Bye,
@@ -22,6 +27,7 @@ from protocol.messages import (
 from receiver.identity_intake import MAX_IDENTITIES
 from receiver.identity_store import IdentityStore
 from receiver.peer_control import ControlOutcome, PeerControl
+from talkface_core.interfaces import FaceModelInfo
 
 
 @pytest.fixture
@@ -68,6 +74,62 @@ def test_broken_transfer_resumes_on_the_next_link(kit: ModuleType, control: Peer
     assert resumed.offset_bytes == 50
     outcome = control.handle(IdentityData(content_sha256=request.content_sha256, offset_bytes=50, data=file[50:]))
     assert outcome.face is not None
+
+
+def sectioned_identity(info: FaceModelInfo, **changes: Any) -> SectionedIdentity:
+    """z, offsets, a picture of somebody, and a part of a later version."""
+    dim = info.latent_dim
+    offsets = np.ones((info.num_layers, dim), dtype="<f2").tobytes()
+    sections = {1: np.full(dim, 5, dtype="<f2").tobytes(), 2: offsets, 4: b"\xff\xd8\xff picture", 9: bytes(300)}
+    fields: dict[str, Any] = {"name": "Ann", "weights_sha256": info.weights_sha256, "latent_dim": dim}
+    fields |= {"created": date(2026, 11, 26), "is_synthetic": True, "shows_real_person": False}
+    return sign_sections(OwnerKey.generate(), sections, **(fields | changes))
+
+
+def test_a_face_is_drawn_with_what_has_come(control: PeerControl, tmp_path: Path) -> None:
+    info = control.identity._info
+    identity = sectioned_identity(info)
+    file = identity.to_bytes()
+    outcome = control.handle(offer_identity(file))
+    assert outcome.request is not None
+    faces = []
+    for start in range(len(file)):
+        assert IdentityStore(tmp_path).load(identity.content_hash()) is None
+        part = IdentityData(content_sha256=identity.content_hash(), offset_bytes=start, data=file[start : start + 1])
+        outcome = control.handle(part)
+        assert not outcome.notes
+        if outcome.face is not None:
+            faces.append(outcome.face)
+    first, better = faces  # the picture and the unknown part change nothing
+    assert (first.z[0], first.layer_offsets) == (5.0, None)
+    assert better.layer_offsets is not None
+    assert control.identity.name == "Ann"
+    assert IdentityStore(tmp_path).load(identity.content_hash()) == identity
+    assert control.handle(offer_identity(file)) == ControlOutcome()
+
+
+def test_an_unfinished_identity_goes_on_when_it_is_offered_again(control: PeerControl) -> None:
+    file = sectioned_identity(control.identity._info).to_bytes()
+    control.handle(offer_identity(file))
+    head = file[: len(file) - 400]
+    control.handle(IdentityData(content_sha256=content_name(file), offset_bytes=0, data=head))
+    again = control.handle(offer_identity(file)).request
+    assert again is not None
+    assert again.offset_bytes == len(head)
+
+
+def test_sections_for_other_weights_are_refused_with_the_first(control: PeerControl) -> None:
+    identity = sectioned_identity(control.identity._info, weights_sha256="cd" * 32)
+    file = identity.to_bytes()
+    control.handle(offer_identity(file))
+    start = identity.header.head_bytes + 100
+    outcome = control.handle(IdentityData(content_sha256=identity.content_hash(), offset_bytes=0, data=file[:start]))
+    assert outcome.face is None
+    assert "was made for other weights" in outcome.notes[0]
+    assert control.identity.num_refused == 1
+    rest = IdentityData(content_sha256=identity.content_hash(), offset_bytes=start, data=file[start:])
+    assert control.handle(rest) == ControlOutcome()
+    assert control.identity.name is None
 
 
 def test_other_version_ends_the_call_with_a_sentence(control: PeerControl) -> None:
