@@ -103,7 +103,7 @@ def test_the_train_command_takes_a_folder_of_shards_and_resumes(
     run_training(options)
     run_training(dataclasses.replace(options, overrides=(*few_steps, "--train.steps", "2")))
     assert [p.name for p in sorted((tmp_path / "run" / "checkpoints").iterdir())] == ["step_00000001", "step_00000002"]
-    assert "at step 1" in capsys.readouterr().err
+    assert "at step 1" in capsys.readouterr().out
 
 
 def test_shares_are_refused_with_shards(shards: list[Path], tmp_path: Path) -> None:
