@@ -233,7 +233,7 @@ class RtcLink:
         if Feature.RTCP not in self._missing:
             self._reports.attach(transceiver)
         if Feature.RTP_ROUTER not in self._missing:
-            self._ends.callback(replace_receiver(transceiver, incoming.received, self._life.lose))
+            self._ends.callback(replace_receiver(transceiver, incoming.received, self._life.lose, self._gate.prove))
         else:
             connection.on("track", self._recode)
         connection.on("connectionstatechange", lambda: self._connection_changed(connection, transceiver))

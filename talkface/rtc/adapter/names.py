@@ -61,6 +61,7 @@ REQUIRED: dict[Feature, tuple[tuple[str, str], ...]] = {
     Feature.RTP_ROUTER: (
         (_DTLS, "_register_rtp_receiver"),
         (_DTLS, "_unregister_rtp_receiver"),
+        (f"{_DTLS}._recv_next", "_handle_rtp_data"),
         (f"{_DTLS}._handle_rtp_data", "_handle_rtp_packet"),
         ("aiortc.rtcrtpreceiver:RTCRtpReceiver", "receive"),
     ),

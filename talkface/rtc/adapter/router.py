@@ -41,9 +41,14 @@ class _RouterReceiver:
 
 
 def replace_receiver(
-    transceiver: RTCRtpTransceiver, deliver: Callable[[RawRtp], None], lost: Callable[[], None]
+    transceiver: RTCRtpTransceiver,
+    deliver: Callable[[RawRtp], None],
+    lost: Callable[[], None],
+    proven: Callable[[int], None],
 ) -> Callable[[], None]:
     """Register our receiver where aiortc would have started its own.
+
+    `proven` is told the SSRC of every RTP packet that has passed SRTP, those that nobody plays included.
 
     `receive` is shadowed before the connection starts: aiortc then hands over the negotiated parameters itself, and its
     decoder thread and RTCP task never start. Doing it at "connected" instead loses a race.
@@ -53,6 +58,13 @@ def replace_receiver(
     """
     dtls = transceiver.receiver.transport
     ours = _RouterReceiver(deliver, lost)
+    original = dtls._handle_rtp_data
+
+    async def handle_rtp_data(data: bytes, arrival_time_ms: int) -> None:
+        proven(int.from_bytes(data[8:12], "big"))
+        await original(data, arrival_time_ms)
+
+    dtls._handle_rtp_data = handle_rtp_data  # type: ignore[method-assign]
 
     async def receive(parameters: Any) -> None:
         if not ours.payload_types:
