@@ -1,11 +1,10 @@
 """What strangers may cost the signalling server: connections and bytes per address.
 
-Floods are cut before they are parsed, half-open connections are counted like open ones.
+Floods are cut before they are parsed; connections count from TCP's handshake on (`listener`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from collections import Counter
 from collections.abc import Callable
@@ -53,7 +52,7 @@ class ConnectionGuard:
         self._rate = AddressLimiter(limits.connections_burst, limits.connections_per_s)
         self._traffic = AddressLimiter(limits.bytes_burst, limits.bytes_per_s)
         self.open_connections: Counter[str] = Counter()
-        """By address; connections that have not finished their handshake count."""
+        """By address, from TCP's handshake on."""
 
     def may_connect(self, address: str) -> bool:
         """Whether one more websocket from this address is not too often."""
@@ -91,36 +90,26 @@ class GuardedConnection(ServerConnection):
     """
 
     guard: ConnectionGuard
-    _address = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: the transport is up."""
-        super().connection_made(transport)
-        self._address = address_of(self)
-        if not self.guard.opened(self._address):
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: the transport is gone."""
-        self.guard.closed(self._address)
-        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came in."""
         if self.transport.is_closing():
             return
-        if self.guard.may_receive(self._address, len(data)):
+        if self.guard.may_receive(address_of(self), len(data)):
             super().data_received(data)
         else:
             self.transport.abort()
 
 
 def address_of(connection: ServerConnection) -> str:
-    """Under what name limits count the far end: IPv4 address, or the /64 that one IPv6 customer has."""
+    """Under what name limits count the far end."""
     peer = connection.remote_address
-    if not peer:
-        return "unknown"
-    address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    return address_name(str(peer[0])) if peer else "unknown"
+
+
+def address_name(host: str) -> str:
+    """The name of an address for limits: IPv4 address, or the /64 that one IPv6 customer has."""
+    address = ipaddress.ip_address(host.partition("%")[0])
     if address.version == 4:
         return str(address)
     if address.ipv4_mapped is not None:

@@ -28,6 +28,7 @@ from protocol.errors import (
     UnknownTypeError,
 )
 from protocol.signalling.guard import ConnectionGuard, GuardedConnection, SignallingLimits, address_of
+from protocol.signalling.listener import listen
 from protocol.signalling.messages import (
     MAX_REASON_BYTES,
     MAX_SIGNALLING_BYTES,
@@ -82,7 +83,7 @@ class SignallingServer:
         """How often two peers met."""
         self.guard = ConnectionGuard(self.limits, self.refusals, now_s)
         self._peers: set[Peer] = set()
-        self._server: Server | None = None
+        self._servers: list[Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> SignallingServer:
@@ -95,9 +96,9 @@ class SignallingServer:
     @property
     def port(self) -> int:
         """The port it listens on; the chosen one when 0 was asked for."""
-        if self._server is None:
+        if not self._servers:
             raise RuntimeError("the signalling server has not been started")
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        return int(next(iter(self._servers[0].sockets)).getsockname()[1])
 
     @property
     def scheme(self) -> str:
@@ -111,21 +112,22 @@ class SignallingServer:
         class Connection(GuardedConnection):
             guard = server_guard
 
-        self._server = await serve(
-            self._handle,
-            self._host,
-            self._port,
-            ssl=self._tls,
-            compression=None,  # a few kilobytes of zeros would inflate to the size limit
-            process_request=self._check_request,
-            create_connection=Connection,
-            open_timeout=self.limits.join_timeout_s,
-            close_timeout=2,
-            ping_interval=self.limits.ping_interval_s,
-            ping_timeout=self.limits.ping_timeout_s,
-            max_size=MAX_SIGNALLING_BYTES,
-            max_queue=4,
-        )
+        for listener in listen(self._host, self._port, self.guard):
+            server = await serve(
+                self._handle,
+                sock=listener,
+                ssl=self._tls,
+                compression=None,  # a few kilobytes of zeros would inflate to the size limit
+                process_request=self._check_request,
+                create_connection=Connection,
+                open_timeout=self.limits.join_timeout_s,
+                close_timeout=2,
+                ping_interval=self.limits.ping_interval_s,
+                ping_timeout=self.limits.ping_timeout_s,
+                max_size=MAX_SIGNALLING_BYTES,
+                max_queue=4,
+            )
+            self._servers.append(server)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
@@ -133,10 +135,10 @@ class SignallingServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-            self._server = None
+        for server in self._servers:
+            server.close()
+            await server.wait_closed()
+        self._servers = []
 
     def _check_request(self, connection: ServerConnection, _: Request) -> Response | None:
         """Refuse an address that connects too often, in words that a browser or a person can read."""

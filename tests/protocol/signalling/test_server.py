@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -277,6 +278,36 @@ def test_connections_per_address_are_bounded_half_open_ones_too() -> None:
             async with raw(server) as socket:
                 await socket.send(join())
                 assert await receive(socket) == Joined(generation=0)
+
+    run(test)
+
+
+def test_connections_that_hang_in_the_tls_handshake_are_counted(certificate: Any) -> None:
+    async def test() -> None:
+        limits = SignallingLimits(max_connections_per_address=3, join_timeout_s=0.5)
+        async with SignallingServer("127.0.0.1", 0, tls=certificate.server_context(), limits=limits) as server:
+            streams = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(10)]
+            await until(lambda: server.refusals["server-busy"] == 7)
+            assert server.guard.open_connections.total() == 3
+            address, tls = f"wss://127.0.0.1:{server.port}", certificate.client_context()
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                await connect(address, ssl=tls, proxy=None)
+            # They end by themselves, and leave nothing behind.
+            await until(lambda: not server.guard.open_connections)
+            async with connect(address, ssl=tls, proxy=None) as socket:
+                await socket.send(join())
+                assert await receive(socket) == Joined(generation=0)
+            for _, writer in streams:
+                writer.close()
+
+    run(test)
+
+
+def test_listening_on_every_address_of_the_machine() -> None:
+    async def test() -> None:
+        async with SignallingServer(None, 0) as server, raw(server) as socket:
+            await socket.send(join())
+            assert await receive(socket) == Joined(generation=0)
 
     run(test)
 
