@@ -68,7 +68,7 @@ def listen(host: str | None, port: int, guard: ConnectionGuard) -> list[GuardedL
                 listener.bind(address)
                 listener.listen(_BACKLOG)
             except OSError as error:
-                problem = f"port {address[1]} on {host or 'every address'}: {(error.strerror or '').lower()}"
+                problem = f"port {port} on {host or 'every address'}: {(error.strerror or '').lower()}"
                 raise OSError(error.errno, problem) from None
             listener.setblocking(False)
     except BaseException:
