@@ -23,7 +23,8 @@ def doctor(
     from rich.console import Console
     from rich.table import Table
 
-    from talkface.doctor import State, run_checks
+    from talkface.doctor.check import State
+    from talkface.doctor.run import run_checks
 
     checks = run_checks()
     if as_json:

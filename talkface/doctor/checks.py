@@ -1,6 +1,7 @@
 """What this machine has and lacks for a call, and how to get what is missing.
 
-Each check is one function that returns a `Check`; none of them raises, opens a connection or changes anything.
+Each check is one function that returns a `Check`; none of them opens a connection or changes anything.
+`talkface/doctor/run.py` runs them.
 """
 
 from __future__ import annotations
@@ -10,37 +11,19 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
+
+from talkface.doctor.check import Check, State
+from talkface.doctor.memory import memory_limits
 
 MIN_PYTHON = (3, 11)
 TORCH_SERIES = "2.11"
-
-
-class State(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    OPTIONAL = "optional"
-    """Missing, but a call works without."""
-    MISSING = "missing"
-    """A call cannot work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding."""
-
-    name: str
-    state: State
-    found: str
-    fix: str = ""
-    """How to get it; empty when it is there."""
-
-    def as_dict(self) -> dict[str, str]:
-        """For `talkface doctor --json`."""
-        return {**asdict(self), "state": self.state.value}
+MIN_ADDRESS_SPACE_GB = 5.0
+"""Libraries and weights of one end take 4.3 GB of addresses; most of them are never used."""
+MIN_MEMORY_GB = 1.0
+"""One end takes 0.85 GB."""
+GOOD_MEMORY_GB = 2.0
+"""Two ends, for `demo` and `loopback`."""
 
 
 def check_python() -> Check:
@@ -48,6 +31,22 @@ def check_python() -> Check:
     if sys.version_info[:2] < MIN_PYTHON:
         return Check("python", State.MISSING, found, f"install Python {MIN_PYTHON[0]}.{MIN_PYTHON[1]} or newer")
     return Check("python", State.OK, found)
+
+
+def check_memory() -> Check:
+    limits = memory_limits()
+    found = ", ".join(f"{limit.gb:.1f} GB {limit.of}" for limit in limits)
+    addresses = min((limit.gb for limit in limits if limit.is_addresses), default=MIN_ADDRESS_SPACE_GB)
+    memory = min((limit.gb for limit in limits if not limit.is_addresses), default=GOOD_MEMORY_GB)
+    if addresses < MIN_ADDRESS_SPACE_GB:
+        fix = f"ulimit -v unlimited: libraries map {MIN_ADDRESS_SPACE_GB:.0f} GB, and use little of it"
+        return Check("memory", State.MISSING, found, fix)
+    if memory < MIN_MEMORY_GB:
+        return Check("memory", State.MISSING, found, f"one end of a call needs {MIN_MEMORY_GB:.0f} GB")
+    if memory < GOOD_MEMORY_GB:
+        fix = f"enough for one end; demo and loopback run two and need {GOOD_MEMORY_GB:.0f} GB"
+        return Check("memory", State.OPTIONAL, found, fix)
+    return Check("memory", State.OK, found)
 
 
 def check_torch() -> Check:
@@ -153,29 +152,26 @@ def check_program(program: str, package: str, purpose: str) -> Check:
     return Check(program, State.OK, path)
 
 
-def run_checks() -> list[Check]:
-    """All checks, in the order in which a person would mend them."""
-    checks: list[tuple[str, Callable[[], Check]]] = [
-        ("python", check_python),
-        ("torch", check_torch),
-        ("gpu", check_gpu),
-        ("openvino", check_openvino),
-        ("libopus", check_opus),
-        ("webrtc", check_aiortc),
-        ("weights", check_weights),
-        ("microphone", check_microphone),
-        ("camera", check_camera),
-        ("chromium", lambda: check_program("chromium", "chromium", "the browser test")),
-        ("turnserver", lambda: check_program("turnserver", "coturn", "the TURN test")),
-        ("espeak-ng", lambda: check_program("espeak-ng", "espeak-ng", "synthetic voices in training")),
-    ]
-    found: list[Check] = []
-    for name, check in checks:
-        try:
-            found.append(check())
-        except ImportError as error:
-            found.append(Check(name, State.MISSING, f"cannot be imported: {error}", "pip install talkface"))
-    return found
+LIGHT: dict[str, Callable[[], Check]] = {
+    "python": check_python,
+    "memory": check_memory,
+    "torch": check_torch,
+    "microphone": check_microphone,
+    "camera": check_camera,
+    "chromium": lambda: check_program("chromium", "chromium", "the browser test"),
+    "turnserver": lambda: check_program("turnserver", "coturn", "the TURN test"),
+    "espeak-ng": lambda: check_program("espeak-ng", "espeak-ng", "synthetic voices in training"),
+}
+"""Checks that only look."""
+
+HEAVY: dict[str, Callable[[], Check]] = {
+    "gpu": check_gpu,
+    "openvino": check_openvino,
+    "libopus": check_opus,
+    "webrtc": check_aiortc,
+    "weights": check_weights,
+}
+"""Checks that load libraries, which may end the process on a machine where they do not work."""
 
 
 def _installed(package: str) -> str | None:

@@ -9,18 +9,20 @@ from collections import namedtuple
 import pytest
 from typer.testing import CliRunner
 
-from talkface import doctor
 from talkface.cli.main import app
-from talkface.doctor import Check, State
+from talkface.doctor import checks
+from talkface.doctor.check import State
+from talkface.doctor.memory import MemoryLimit
+from talkface.doctor.run import ORDER, run_checks
 
 
 def test_every_missing_thing_comes_with_a_fix() -> None:
-    checks = doctor.run_checks()
-    assert {"python", "torch", "libopus", "webrtc", "weights", "microphone", "camera"} <= {c.name for c in checks}
-    for check in checks:
+    found = run_checks()
+    assert [check.name for check in found] == list(ORDER)
+    for check in found:
         assert check.found
         assert check.fix or check.state is State.OK, check.name
-    by_name = {check.name: check for check in checks}
+    by_name = {check.name: check for check in found}
     for needed in ("python", "torch", "webrtc"):
         assert by_name[needed].state is State.OK
 
@@ -36,20 +38,27 @@ def test_json_is_what_was_found() -> None:
 def test_old_python_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     version = namedtuple("version", "major minor micro releaselevel serial")
     monkeypatch.setattr(sys, "version_info", version(3, 9, 0, "final", 0))
-    assert doctor.check_python().state is State.MISSING
+    assert checks.check_python().state is State.MISSING
 
 
 def test_program_that_is_not_installed_names_its_package() -> None:
-    check = doctor.check_program("no-such-program", "the-package", "a test")
+    check = checks.check_program("no-such-program", "the-package", "a test")
     assert check.state is State.OPTIONAL
     assert "apt-get install the-package" in check.fix
 
 
-def test_check_that_cannot_import_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> Check:
-        raise ImportError("no such library")
-
-    monkeypatch.setattr(doctor, "check_torch", broken)
-    check = next(check for check in doctor.run_checks() if check.name == "torch")
-    assert check.state is State.MISSING
-    assert "no such library" in check.found
+@pytest.mark.parametrize(
+    ("limits", "state", "words"),
+    [
+        ([MemoryLimit(16.0, "in this machine")], State.OK, ""),
+        ([MemoryLimit(16.0, "here"), MemoryLimit(1.5, "of addresses", is_addresses=True)], State.MISSING, "ulimit -v"),
+        ([MemoryLimit(16.0, "here"), MemoryLimit(0.5, "for this container")], State.MISSING, "1 GB"),
+        ([MemoryLimit(1.5, "in this machine")], State.OPTIONAL, "one end"),
+    ],
+)
+def test_memory(limits: list[MemoryLimit], state: State, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "memory_limits", lambda: limits)
+    check = checks.check_memory()
+    assert check.state is state
+    assert words in check.fix
+    assert f"{limits[-1].gb:.1f} GB" in check.found
