@@ -10,7 +10,7 @@ from protocol.identity.sectioned import SectionedIdentity
 from protocol.identity.transfer import IdentityAssembler
 from protocol.messages import IdentityData, IdentityOffer, IdentityRequest
 from receiver.errors import ReceiverError
-from receiver.identity_store import IdentityStore, identity_for_model
+from receiver.identity_store import IdentityStore, identity_for_model, tuned_sections
 from talkface_core.interfaces import FaceIdentity, FaceModelInfo
 
 MAX_IDENTITIES = 16
@@ -108,7 +108,7 @@ class IdentityIntake:
         self._hash = content_hash
         self._is_whole = not isinstance(identity, SectionedIdentity) or identity.is_whole
         self.name = identity.name
-        parts = (identity.z, identity.layer_offsets)
+        parts = (identity.z, identity.layer_offsets, *tuned_sections(identity))
         if parts == self._drawn:
             return IdentityOutcome()
         self._drawn = parts

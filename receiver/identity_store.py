@@ -15,6 +15,8 @@ import numpy as np
 
 from protocol.errors import ProtocolError
 from protocol.identity.read import AnyIdentity, read_identity
+from protocol.identity.sectioned import SectionedIdentity
+from protocol.identity.sections import SectionKind
 from receiver.errors import ReceiverError
 from talkface_core.interfaces import FaceIdentity, FaceModelInfo
 
@@ -121,4 +123,12 @@ def identity_for_model(identity: AnyIdentity, info: FaceModelInfo) -> FaceIdenti
     if identity.num_layers:
         offsets = np.frombuffer(identity.layer_offsets, dtype=dtype).astype(np.float32)
         offsets = offsets.reshape(identity.num_layers, identity.latent_dim)
-    return FaceIdentity(z=z, layer_offsets=offsets)
+    return FaceIdentity(z=z, layer_offsets=offsets, tuned=tuned_sections(identity))
+
+
+def tuned_sections(identity: AnyIdentity) -> tuple[bytes, ...]:
+    """The tuned parts that have come, packed; none in version 1."""
+    if not isinstance(identity, SectionedIdentity):
+        return ()
+    parts = (identity.section(kind) for kind in (SectionKind.DETAIL, SectionKind.WEIGHTS))
+    return tuple(part for part in parts if part)

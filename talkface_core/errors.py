@@ -11,6 +11,10 @@ class StylePayloadError(CoreError):
     """Bytes from a peer are not a style payload; the receiver drops the block and counts it."""
 
 
+class TunedPartError(CoreError):
+    """Parts of an identity are damaged or belong to other weights; the receiver keeps the face that it draws."""
+
+
 class RuntimeUnavailableError(CoreError):
     """The asked-for runtime cannot run on this machine; the message names the missing part and the fix."""
 

@@ -53,6 +53,8 @@ class FaceIdentity:
     """[latent_dim]"""
     layer_offsets: NDArray[np.float32] | None = None
     """[num_layers, latent_dim] static per-layer offsets, or None (the paper)."""
+    tuned: tuple[bytes, ...] = ()
+    """Packed differences to the generator's tensors (`talkface_core.identity`); a renderer checks them."""
 
 
 class StyleSession(Protocol):

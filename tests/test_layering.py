@@ -67,10 +67,12 @@ ARROWS: dict[str, set[str]] = {
     "talkface_core.style": set(),
     "talkface_core.face": {"talkface_core.sound", "talkface_core.style", "talkface_core.judges"},
     "talkface_core.runtime": {"talkface_core.face", "talkface_core.sound"},
+    "talkface_core.identity": {"talkface_core.face", "talkface_core.style"},
     "talkface_core.style.session": {"talkface_core.style", "talkface_core.tracking", "talkface_core.face"},
     "talkface_core.face.model": {
         "talkface_core",
         "talkface_core.face",
+        "talkface_core.identity",
         "talkface_core.runtime",
         "talkface_core.sound",
         "talkface_core.style",

@@ -26,14 +26,14 @@ class SectionKind(IntEnum):
     """z: the face, in a kilobyte. The one section that must be there."""
     OFFSETS = 2
     """What is added to z in every layer of the generator."""
-    NOISE = 3
-    """Tuned noise maps, as `docs/protocol.md` packs tensors."""
+    DETAIL = 3
+    """Small tuned parts of the generator, noise, biases, colours: packed tensors."""
     THUMBNAIL = 4
     """A small picture of the person, JPEG or WebP, for lists and while the face is on its way."""
     REEL = 5
     """How the person moves: style values over time, for calls without a camera and for silence."""
     WEIGHTS = 6
-    """Tuned affines, colours and biases, packed like the noise."""
+    """Tuned affines of the generator: packed tensors."""
     LOW_RANK = 7
     """Reserved for tuned convolutions; carried, not used."""
 
@@ -43,7 +43,7 @@ MAX_SECTIONS_BYTES = MAX_IDENTITY_BYTES - 4096
 MAX_SECTION_BYTES: dict[int, int] = {
     SectionKind.LATENT: 2048,
     SectionKind.OFFSETS: 65536,
-    SectionKind.NOISE: 65536,
+    SectionKind.DETAIL: 65536,
     SectionKind.THUMBNAIL: 16384,
     SectionKind.REEL: 65536,
 }

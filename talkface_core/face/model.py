@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from talkface_core.errors import WeightsError
 from talkface_core.face.generator import GeneratorConfig
 from talkface_core.face.networks import FaceNetworks, base_latents, seeded_networks
+from talkface_core.face.personal import personal_networks
+from talkface_core.identity.tuned import read_tuned
 from talkface_core.interfaces import STYLE_VALUES, FaceIdentity, FaceModelInfo
 from talkface_core.runtime.choice import make_runtime
 from talkface_core.runtime.interface import FrameRuntime
@@ -140,10 +142,30 @@ class TalkfaceModel:
     def payload_decoder(self) -> StyleCodecDecoder:
         return StyleCodecDecoder(self.weights.tables)
 
+    def networks_of(self, identity: FaceIdentity) -> FaceNetworks:
+        """The networks that draw this identity: the model's own, or with its tuned parts added.
+
+        Raises:
+            TunedPartError: the tuned parts are damaged or belong to other weights.
+        """
+        networks = self.weights.networks
+        if not identity.tuned:
+            return networks
+        return personal_networks(networks, read_tuned(networks.generator, identity.tuned))
+
     def renderer(self, identity: FaceIdentity, *, runtime: str = "auto") -> Renderer:
-        """See `FaceModel.renderer`; a runtime is compiled once per model and shared by its renderers."""
+        """See `FaceModel.renderer`; a runtime is compiled once per model and shared by its renderers.
+
+        A tuned face has a generator of its own: its runtime is compiled for this renderer alone and ends with it.
+
+        Raises:
+            TunedPartError: the tuned parts are damaged or belong to other weights.
+        """
         networks = self.weights.networks
         base_latents(networks.config, identity)  # refuse a wrong identity before compiling
+        if identity.tuned:
+            own = self.networks_of(identity)
+            return Renderer(own, identity, make_runtime(runtime, own))
         if runtime not in self._runtimes:
             self._runtimes[runtime] = make_runtime(runtime, networks)
         return Renderer(networks, identity, self._runtimes[runtime])

@@ -73,7 +73,7 @@ def test_round_trip(owner_key: OwnerKey) -> None:
     assert read.is_whole
     assert (read.z, read.layer_offsets, read.num_layers) == (Z, OFFSETS, 2)
     assert read.section(SectionKind.THUMBNAIL) == SECTIONS[4]
-    assert read.section(SectionKind.NOISE) == b""
+    assert read.section(SectionKind.DETAIL) == b""
     assert read.header.size_bytes == len(data)
     assert read.header.allows_unmarked
 
