@@ -1,6 +1,6 @@
 """Weights of a face model on disk: a folder with `config.json` and safetensors shards, each with its sha256.
 
-    default/config.json                  format, version, sizes, style tables, shards with hashes
+    default/config.json                  format, version, sizes, style tables, shards with hashes, its own hash
     default/model-<sha256>.safetensors   tensors named as in FaceNetworks.state_dict(), in one or more shards
     default/style_track.safetensors      optional: the recorded style of the model's own face
     default/directions.safetensors       optional: semantic directions
@@ -48,6 +48,8 @@ _IDENTITY_OFFSETS = "identity.layer_offsets"
 _IMAGE_ENCODER = "image_encoder."
 _STYLE_SETTINGS = "style_settings"
 """Optional field of the configuration: how E_style looks at frames; absent: `DEFAULT_STYLE_SETTINGS`."""
+_SEAL = "sha256"
+"""Field of the configuration: the model's sha256, which follows from the rest; weights of earlier versions lack it."""
 _FAILED_RUN = "the training run failed"
 
 
@@ -108,11 +110,12 @@ def _save(folder: Path, weights: FaceWeights, half: bool, shard_bytes: int) -> s
     if weights.networks.style_settings != DEFAULT_STYLE_SETTINGS:
         # Only what departs from it is said, so that weights keep the hash that they had before there was a choice.
         config[_STYLE_SETTINGS] = asdict(weights.networks.style_settings)
-    text = json.dumps(config, indent=1, sort_keys=True) + "\n"
+    digest = _digest(config)
+    text = json.dumps({**config, _SEAL: digest}, indent=1, sort_keys=True) + "\n"
     write_whole(folder / CONFIG_NAME, text.encode())
     for name in old - {s.name for s in shards}:
         (folder / name).unlink()
-    return _digest(config)
+    return digest
 
 
 def _stored(weights: FaceWeights, half: bool) -> dict[str, Tensor]:
@@ -194,6 +197,8 @@ def read_weights_config(path: Path) -> dict[str, Any]:
             raise WeightsError(f"{path}: field {key!r} is missing or not a {kind.__name__}")
     if not 1 <= len(config["shards"]) <= MAX_SHARDS:
         raise WeightsError(f"{path}: {len(config['shards'])} shards, must be 1..{MAX_SHARDS}")
+    if config.get(_SEAL, digest := _digest(config)) != digest:
+        raise WeightsError(f"{path}: damaged or changed, its sha256 is not the one it holds; download or copy it again")
     return config
 
 
@@ -217,6 +222,7 @@ def _style_settings(config: dict[str, Any], path: Path) -> StyleSettings:
 
 def _digest(config: dict[str, Any]) -> str:
     """Names the model in the handshake: the configuration holds the hash of every shard."""
+    config = {name: value for name, value in config.items() if name != _SEAL}
     return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

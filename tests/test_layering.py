@@ -35,6 +35,7 @@ BASE: dict[str, set[str]] = {
         "talkface_core.shipped_weights",
         "talkface_core.output_path",
         "talkface_core.tensor_shards",
+        "talkface_core.sealed_arrays",
         "talkface_core.whole_file",
         "talkface_core.runtime.quiet_openvino",
     },

@@ -98,17 +98,15 @@ def list_weights(wanted: ListArguments) -> None:
 @weights_app.command("verify")
 @from_options()
 def verify_weights(wanted: VerifyArguments) -> None:
-    """Check weights against their SHA-256, face models by loading them; exits with 1 on the first that is wrong."""
-    from talkface_core.shipped_weights import SHIPPED_WEIGHTS, shipped_weights_folder
+    """Check every file of weights that a call or `edit` takes; exits with 1 on the first that is wrong.
 
-    folder, names = wanted.folder or weights_cache_folder(), list(wanted.names)
-    if not names:
-        names = [n for n in SHIPPED_WEIGHTS if (shipped_weights_folder(n) / "config.json").exists()]
-        names += [w.name for w in THIRD_PARTY.values() if (folder / w.file_name).exists()]
-        if not names:
-            typer.echo("there are no weights here to verify")
-    for name in names:
-        typer.echo(f"{name}: {_verify(name, folder)}")
+    Files are held against their SHA-256; face models, style tracks, directions and our small networks are loaded too.
+    """
+    from talkface.cli.weights_verify import names_here, verify, with_what_they_need
+
+    folder = wanted.folder or weights_cache_folder()
+    for name in with_what_they_need(list(wanted.names) or names_here(folder)):
+        typer.echo(f"{name}: {verify(name, folder)}")
 
 
 @weights_app.command("fetch")
@@ -141,27 +139,6 @@ def _fetch_with_progress(url: str, target: Path, expected: str) -> None:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with show_stages(*columns, amount=lambda num_bytes: f"{num_bytes / 1e6:.1f} MB") as stage:
         fetch_weights(url, target, expected, lambda done, total: stage(target.name, done, total))
-
-
-def _verify(name: str, folder: Path) -> str:
-    from talkface_core.errors import CoreError
-    from talkface_core.face.model import load_face_model
-
-    if name in THIRD_PARTY:
-        weights = THIRD_PARTY[name]
-        path = folder / weights.file_name
-        digest = sha256_of(path)
-        if digest != weights.sha256:
-            raise UserError(
-                f"{path} is damaged or another release: sha256 {digest[:12]}…, expected {weights.sha256[:12]}…",
-                f"delete it and run `talkface weights fetch {name}`",
-            )
-        return f"ok, sha256 {digest[:12]}…"
-    try:
-        info = load_face_model(name).info
-    except (CoreError, OSError) as error:
-        raise UserError(f"{name}: {error}") from error
-    return f"ok, {info.name}, {info.resolution_px} px, sha256 {info.weights_sha256[:12]}…"
 
 
 def _mark(is_here: bool) -> str:

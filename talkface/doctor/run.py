@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import IO
 
 from talkface.doctor.check import Check, State
@@ -21,6 +22,7 @@ from talkface.doctor.checks import HEAVY, LIGHT
 CHILD = (sys.executable, "-m", "talkface.doctor")
 CHECK_LIMIT_S = 120.0
 """For one child: libraries and weights load in seconds, on a busy machine in a minute."""
+REINSTALL = "pip install --force-reinstall talkface"
 ORDER = (
     "python",
     "memory",
@@ -47,6 +49,9 @@ def run_checks() -> list[Check]:
         checks = _run_in_child(left)
         found.update((check.name, check) for check in checks)
         left = left[len(checks) :]
+    if found["memory"].state is State.MISSING:
+        broken = [check for check in found.values() if check.state is State.MISSING and check.name in HEAVY]
+        found.update((check.name, replace(check, fix="see memory")) for check in broken)
     return [found[name] for name in ORDER]
 
 
@@ -59,7 +64,7 @@ def run_check(name: str, check: Callable[[], Check]) -> Check:
     except MemoryError:
         return Check(name, State.MISSING, "there is not enough memory to look", "see memory")
     except Exception as error:  # a library's own
-        return Check(name, State.MISSING, f"{type(error).__name__}: {error}", "pip install --force-reinstall talkface")
+        return Check(name, State.MISSING, f"{type(error).__name__}: {error}", REINSTALL)
 
 
 def _run_in_child(names: list[str]) -> list[Check]:
@@ -75,8 +80,7 @@ def _run_in_child(names: list[str]) -> list[Check]:
         out.seek(0)
         checks = [_read(line) for line in out.read().decode(errors="replace").splitlines() if line.startswith("{")]
     if len(checks) < len(names):
-        fix = "see memory, and pip install --force-reinstall talkface"
-        checks.append(Check(names[len(checks)], State.MISSING, f"cannot be looked at: {reason}", fix))
+        checks.append(Check(names[len(checks)], State.MISSING, f"cannot be looked at: {reason}", REINSTALL))
     return checks
 
 
@@ -89,8 +93,9 @@ def _reason(code: int, errors: IO[bytes]) -> str:
     """Why a child ended: its last words, or the signal."""
     errors.seek(0)
     words = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    if words:
+        return words[-1]
     if code < 0:
-        name = signal.Signals(-code).name
         memory = ", as when memory runs out" if -code == signal.SIGKILL else ""
-        return f"its process was ended by {name}{memory}"
-    return words[-1] if words else f"its process ended with exit code {code}"
+        return f"its process was ended by {signal.Signals(-code).name}{memory}"
+    return f"its process ended with exit code {code}"

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from talkface_core.errors import WeightsError
+from talkface_core.sealed_arrays import read_sealed, sealed_bytes
 from talkface_core.tracking.landmarks import LEFT_EYE, RIGHT_EYE
+from talkface_core.whole_file import write_whole
 
 FloatArray = NDArray[np.floating]
 
@@ -188,8 +188,14 @@ def _thumbnail(frame: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
 
 
 def save_directions(path: Path, directions: dict[Semantic, Tensor]) -> None:
-    """Write directions as safetensors, one [D] tensor per semantic."""
-    save_file({s.value: d.detach().float().cpu().numpy() for s, d in directions.items()}, path)
+    """Write directions as safetensors, one [D] tensor per semantic.
+
+    Raises:
+        OSError: they cannot be written; an earlier file is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {s.value: d.detach().float().cpu().numpy() for s, d in directions.items()}
+    write_whole(path, sealed_bytes(arrays, {}))
 
 
 def load_directions(path: Path, latent_dim: int) -> dict[Semantic, Tensor]:
@@ -199,11 +205,11 @@ def load_directions(path: Path, latent_dim: int) -> dict[Semantic, Tensor]:
         WeightsError: missing, damaged, or made for latents of another size.
     """
     try:
-        arrays = load_file(path)
+        arrays, _ = read_sealed(path.read_bytes())
     except OSError as error:
         raise WeightsError(f"{path}: cannot read the directions ({error.strerror or error})") from None
-    except (SafetensorError, ValueError) as error:
-        raise WeightsError(f"{path}: not a file of directions ({error})") from None
+    except ValueError as error:
+        raise WeightsError(f"{path}: not a file of directions, or damaged ({error})") from None
     known = {s.value: s for s in Semantic}
     for name, array in arrays.items():
         if name not in known or array.shape != (latent_dim,) or not np.isfinite(array).all():

@@ -1,23 +1,20 @@
 """A style track: the talking style of an old video, taken once and played during calls (paper III.A's reference R).
 
-Stored as safetensors: one tensor `values` [T, 16] float32 and the frame rate as text in the metadata.
+Stored as safetensors: one tensor `values` [T, 16] float32, the frame rate and a sha256 as text in the metadata.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
 from talkface_core.errors import WeightsError
 from talkface_core.interfaces import STYLE_VALUES
+from talkface_core.sealed_arrays import read_sealed, sealed_bytes
 from talkface_core.whole_file import write_whole
 
 TRACK_FORMAT = "talkface-style-track-1"
@@ -71,8 +68,7 @@ class StyleTrack:
     def save(self, path: Path) -> None:
         """Write the track; an existing file is replaced only once the new one is complete."""
         metadata = {"format": TRACK_FORMAT, "frame_rate": f"{self.frame_rate.numerator}/{self.frame_rate.denominator}"}
-        content = save_arrays({"values": np.ascontiguousarray(self.values)}, metadata=metadata)
-        write_whole(path, content)
+        write_whole(path, sealed_bytes({"values": self.values}, metadata))
 
     @classmethod
     def load(cls, path: Path) -> StyleTrack:
@@ -85,9 +81,7 @@ class StyleTrack:
             size = path.stat().st_size
             if size > MAX_TRACK_BYTES:
                 raise WeightsError(f"{path}: {size} bytes is over {MAX_TRACK_BYTES}, not a style track")
-            content = path.read_bytes()
-            arrays = load_arrays(content)
-            metadata = _metadata(content)
+            arrays, metadata = read_sealed(path.read_bytes())
             if metadata.get("format") != TRACK_FORMAT:
                 raise WeightsError(f"{path}: not a style track of this version")
             return cls(arrays["values"], Fraction(metadata["frame_rate"]))
@@ -95,12 +89,5 @@ class StyleTrack:
             raise
         except OSError as error:
             raise WeightsError(f"{path}: cannot read the style track ({error.strerror})") from None
-        except (SafetensorError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
             raise WeightsError(f"{path}: damaged style track ({error})") from None
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """The text metadata of safetensors bytes that have already been parsed once, so the lengths are known good."""
-    length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    return {str(k): str(v) for k, v in metadata.items()}

@@ -104,8 +104,7 @@ def test_how_frames_are_looked_at_goes_along(saved: Path, tmp_path: Path) -> Non
 )
 def test_unknown_ways_to_look_are_refused(saved: Path, tmp_path: Path, stored: Any) -> None:
     folder = copy_of(saved, tmp_path / "w")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "style_settings": stored}))
+    edit_config(lambda config: config.update(style_settings=stored))(folder)
     with pytest.raises(WeightsError, match="style_settings must hold true or false for each of center, mask_mouth"):
         load_face_weights(folder)
 
@@ -150,6 +149,7 @@ def edit_config(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], 
     def apply(folder: Path) -> None:
         path = folder / "config.json"
         config = json.loads(path.read_text())
+        del config["sha256"]  # of a writer that knows what it does
         change(config)
         path.write_text(json.dumps(config))
 
@@ -168,6 +168,13 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def flip_a_digit(folder: Path) -> None:
+    path = folder / "config.json"
+    text = path.read_text()
+    at = text.index("anchor_every") + 15
+    path.write_text(text[:at] + str((int(text[at]) + 1) % 10) + text[at + 1 :])
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], type[WeightsError], str]] = {
     "flipped bit": (flip_a_byte, WeightsError, "sha256 is not the expected"),
     "truncated": (truncate, WeightsError, "1000 bytes, expected"),
@@ -176,6 +183,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[WeightsError], str]] = {
     "not JSON": (lambda f: (f / "config.json").write_text("{"), WeightsError, "damaged weights configuration"),
     "other program": (edit_config(lambda c: c.update(format="x")), WeightsError, "not the configuration"),
     "other version": (edit_config(lambda c: c.update(code_version=99)), CheckpointMismatchError, "expected 1, got 99"),
+    "a table's digit": (flip_a_digit, WeightsError, "its sha256 is not the one it holds"),
     "field missing": (edit_config(lambda c: c.pop("generator")), WeightsError, "'generator' is missing"),
     "unknown size": (edit_config(lambda c: c["generator"].update(depth=3)), WeightsError, "depth"),
     "odd size": (edit_config(lambda c: c["generator"].update(resolution_px=17)), WeightsError, "power of two"),

@@ -45,6 +45,7 @@ def test_every_check_is_answered_in_little_memory(limit_gb: float) -> None:
     assert found["memory"]["state"] == "missing"
     assert f"{limit_gb} GB of addresses" in found["memory"]["found"]
     assert found["weights"]["state"] == "missing"
+    assert found["weights"]["fix"] == "see memory"
     assert found["python"]["state"] == "ok"
 
 
