@@ -23,6 +23,17 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str, ad
         CheckpointMismatchError: a tensor is missing, unknown or of another shape.
         WeightsError: one holds NaN or infinity.
     """
+    check_tensors(module, tensors, where, advice)
+    own = module.state_dict()
+    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+
+
+def check_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, advice: str) -> None:
+    """Whether `fill_module` would take them; a module on the "meta" device will do, which costs no memory.
+
+    Raises:
+        CheckpointMismatchError, WeightsError: as `fill_module`.
+    """
     own = module.state_dict()
     if missing := sorted(set(own) - set(tensors)):
         raise CheckpointMismatchError(f"{where}: tensors", f"{len(own)} of them", f"none named {missing[0]!r}")
@@ -33,4 +44,3 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str, ad
             raise CheckpointMismatchError(f"{where}: {name}", list(own[name].shape), list(tensor.shape))
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"{where}: {name} holds NaN or infinity; {advice}")
-    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})

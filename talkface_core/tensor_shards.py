@@ -73,8 +73,12 @@ def read_shards(folder: Path, listed: Iterable[Any], advice: str) -> dict[str, T
         WeightsError: one is missing, of another length or content, not safetensors, or its name is not a plain one.
     """
     tensors: dict[str, Tensor] = {}
+    seen: set[str] = set()
     for shard in listed:
         tensors |= _read_shard(folder, shard, advice)
+        if shard["name"] in seen:
+            raise WeightsError(f"{folder}: shard {shard['name']!r} is listed twice; {advice}")
+        seen.add(shard["name"])
     return tensors
 
 

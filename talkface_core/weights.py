@@ -27,7 +27,7 @@ from talkface_core.face.generator import GeneratorConfig
 from talkface_core.face.image_encoder import ImageEncoder
 from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import FaceIdentity
-from talkface_core.module_fill import fill_module
+from talkface_core.module_fill import check_tensors, fill_module
 from talkface_core.style.path import DEFAULT_STYLE_SETTINGS, StyleSettings
 from talkface_core.style.tables import StyleTables, default_style_tables
 from talkface_core.tensor_shards import SHARD_BYTES, read_shards, write_shards
@@ -160,7 +160,11 @@ def load_face_weights(path: Path) -> FaceWeights:
     tensors = read_shards(config_path.parent, config["shards"], "download or copy it again")
     identity = _take_identity(tensors, generator, config_path)
     image_encoder = _take_image_encoder(tensors, generator, config_path)
-    networks = FaceNetworks(generator, _style_settings(config, config_path))
+    settings = _style_settings(config, config_path)
+    with torch.device("meta"):
+        # Sizes are an untrusted file's: nothing is allocated for them until the tensors are there that fill it.
+        check_tensors(FaceNetworks(generator, settings), tensors, str(config_path), _FAILED_RUN)
+    networks = FaceNetworks(generator, settings)
     fill_module(networks, tensors, str(config_path), _FAILED_RUN)
     return FaceWeights(
         name=config["name"],
@@ -245,8 +249,12 @@ def _take_image_encoder(tensors: dict[str, Tensor], config: GeneratorConfig, pat
     if not own:
         return None
     with_offsets = any(name.startswith(f"{_IMAGE_ENCODER}head.") for name in own)
-    encoder = ImageEncoder(config.latent_dim, num_layers=config.num_layers if with_offsets else 0)
-    fill_module(encoder, {n.removeprefix(_IMAGE_ENCODER): t for n, t in own.items()}, str(path), _FAILED_RUN)
+    own = {name.removeprefix(_IMAGE_ENCODER): tensor for name, tensor in own.items()}
+    num_layers = config.num_layers if with_offsets else 0
+    with torch.device("meta"):
+        check_tensors(ImageEncoder(config.latent_dim, num_layers=num_layers), own, str(path), _FAILED_RUN)
+    encoder = ImageEncoder(config.latent_dim, num_layers=num_layers)
+    fill_module(encoder, own, str(path), _FAILED_RUN)
     return encoder.eval().requires_grad_(False)
 
 

@@ -13,6 +13,7 @@ applied: float32 activations stay far below it. Conditional generators and resid
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from talkface.edit.restricted_pickle import PickledModule, PickledTfNetwork, read_restricted_pickle
-from talkface_core.errors import CheckpointMismatchError, WeightsError
+from talkface.edit.restricted_pickle import PickledModule, PickledTfNetwork, check_archive, read_restricted_pickle
+from talkface_core.errors import CheckpointMismatchError, CoreError, WeightsError
 from talkface_core.face.generator import Generator, GeneratorConfig, SynthesisBlock, SynthesisLayer, ToRgb
 from talkface_core.face.layers import EqualizedLinear
 
@@ -38,21 +39,33 @@ def load_official_generator(path: Path) -> Generator:
         WeightsError: missing, damaged, refused, or of an unknown layout.
         CheckpointMismatchError: sizes that our generator cannot take.
     """
-    state = read_official_state(path)
-    generator = Generator(config_of(state, path))
-    _fill(generator, state, path)
+    try:
+        state = read_official_state(path)
+        config = config_of(state, path)
+        with torch.device("meta"):
+            _check(Generator(config), state, path)  # before anything is allocated for sizes that a file names
+        generator = Generator(config)
+        _fill(generator, state)
+    except CoreError:
+        raise
+    except Exception as error:  # tensors of any type and shape under any name: torch raises what it likes
+        raise WeightsError(f"{path}: damaged checkpoint ({type(error).__name__}: {error})") from None
     return generator.eval().requires_grad_(False)
 
 
 def read_official_state(path: Path) -> State:
     """Tensors of the averaged generator under NVIDIA's PyTorch names, float32."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             is_zip = file.read(2) == b"PK"
     except OSError as error:
         raise WeightsError(f"{path}: cannot read the checkpoint ({error.strerror}); check the path") from None
     # torch.save writes a zip file; NVIDIA's files are bare pickles.
     state = _from_g_ema(_load_torch(path), path) if is_zip else _from_pickle(read_restricted_pickle(path), path)
+    num_bytes = sum(4 * tensor.numel() for tensor in state.values())
+    if num_bytes > 4 * size:  # half precision doubles; names that share one tensor would multiply it
+        raise WeightsError(f"{path}: {size} bytes that would be {num_bytes} in memory")
     return {name: tensor.detach().float().contiguous() for name, tensor in state.items()}
 
 
@@ -62,8 +75,8 @@ def config_of(state: State, path: Path) -> GeneratorConfig:
     Raises:
         CheckpointMismatchError: a generator that ours cannot express.
     """
-    resolutions = sorted({int(m[1]) for name in state if (m := re.match(r"synthesis\.b(\d+)\.", name))})
-    layers = sorted({int(m[1]) for name in state if (m := re.match(r"mapping\.fc(\d+)\.weight", name))})
+    resolutions = sorted({int(m[1]) for name in state if (m := re.match(r"synthesis\.b(\d{1,4})\.", name))})
+    layers = sorted({int(m[1]) for name in state if (m := re.match(r"mapping\.fc(\d{1,2})\.weight", name))})
     if not resolutions or not layers:
         raise WeightsError(f"{path}: holds no StyleGAN2 generator")
     if "mapping.embed.weight" in state:
@@ -92,19 +105,24 @@ def config_of(state: State, path: Path) -> GeneratorConfig:
     return config
 
 
-def _fill(generator: Generator, state: State, path: Path) -> None:
-    """Copy every tensor to its place; one that is missing or of another shape is named."""
-    targets = dict(_targets(generator))
+def _check(generator: Generator, state: State, path: Path) -> None:
+    """Whether every tensor has its place; one that is missing or of another shape is named."""
+    for name, target in _targets(generator):
+        if name == "mapping.w_avg" and name not in state:
+            continue  # g_ema files need not hold one
+        tensor = state.get(name)
+        if tensor is None:
+            raise CheckpointMismatchError(f"{path}: {name}", list(target.shape), "nothing")
+        if tensor.numel() != target.numel() or _squeezed(tensor) != _squeezed(target):
+            raise CheckpointMismatchError(f"{path}: {name}", list(target.shape), list(tensor.shape))
+
+
+def _fill(generator: Generator, state: State) -> None:
+    """Copy every tensor to its place, once they are checked."""
     with torch.no_grad():
-        for name, target in targets.items():
-            if name == "mapping.w_avg" and name not in state:
-                continue  # g_ema files need not hold one
-            tensor = state.get(name)
-            if tensor is None:
-                raise CheckpointMismatchError(f"{path}: {name}", list(target.shape), "nothing")
-            if tensor.numel() != target.numel() or _squeezed(tensor) != _squeezed(target):
-                raise CheckpointMismatchError(f"{path}: {name}", list(target.shape), list(tensor.shape))
-            target.copy_(tensor.view(target.shape))
+        for name, target in _targets(generator):
+            if name in state:
+                target.copy_(state[name].view(target.shape))
 
 
 def _squeezed(tensor: Tensor) -> list[int]:
@@ -145,7 +163,10 @@ def _from_pickle(content: Any, path: Path) -> State:
     if isinstance(content, dict) and isinstance(content.get("G_ema"), PickledModule):
         return dict(content["G_ema"].named_tensors())
     if isinstance(content, tuple) and len(content) == 3 and isinstance(content[2], PickledTfNetwork):
-        return _from_tf({k: torch.from_numpy(v) for k, v in content[2].named_arrays()}, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the arrays are read-only: nobody writes to them
+            arrays = {name: torch.from_numpy(array) for name, array in content[2].named_arrays()}
+        return _from_tf(arrays, path)
     raise WeightsError(f"{path}: a pickle, but not of a StyleGAN2 generator (no G_ema)")
 
 
@@ -155,17 +176,17 @@ def _from_tf(tf: State, path: Path) -> State:
     for name, tensor in tf.items():
         if name == "dlatent_avg":
             state["mapping.w_avg"] = tensor
-        elif m := re.fullmatch(r"mapping/Dense(\d+)/(weight|bias)", name):
+        elif m := re.fullmatch(r"mapping/Dense(\d{1,2})/(weight|bias)", name):
             state[f"mapping.fc{m[1]}.{m[2]}"] = tensor.t() if m[2] == "weight" else tensor
         elif name == "synthesis/4x4/Const/const":
             state["synthesis.b4.const"] = tensor[0]
-        elif m := re.fullmatch(r"synthesis/noise(\d+)", name):
+        elif m := re.fullmatch(r"synthesis/noise(\d{1,2})", name):
             # noise0 is of 4x4; then two per resolution.
             number = int(m[1])
             resolution = 2 ** ((number + 5) // 2)
             conv = "conv0" if number % 2 else "conv1"
             state[f"synthesis.b{resolution}.{conv}.noise_const"] = tensor[0, 0]
-        elif m := re.fullmatch(r"synthesis/(\d+)x\1/(Conv|Conv0_up|Conv1|ToRGB)/(\w+)", name):
+        elif m := re.fullmatch(r"synthesis/(\d{1,4})x\1/(Conv|Conv0_up|Conv1|ToRGB)/(\w+)", name):
             state |= _tf_layer(f"synthesis.b{m[1]}", m[2], m[3], tensor)
     if not state:
         raise WeightsError(f"{path}: a TensorFlow pickle, but not of a StyleGAN2 generator")
@@ -187,7 +208,11 @@ def _tf_layer(block: str, layer: str, what: str, tensor: Tensor) -> State:
 
 def _load_torch(path: Path) -> Any:
     try:
+        with path.open("rb") as file:
+            check_archive(file, path.stat().st_size)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
     except Exception as error:  # torch raises many types; none of them has run foreign code
         reason = str(error).split("\n", 1)[0]
         raise WeightsError(f"{path}: torch's weights-only reader does not accept it ({reason})") from None
@@ -200,14 +225,14 @@ def _from_g_ema(content: Any, path: Path) -> State:
         raise WeightsError(f"{path}: holds no g_ema generator")
     state: State = {}
     for name, tensor in source.items():
-        if m := re.fullmatch(r"style\.(\d+)\.(weight|bias)", name):
+        if m := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", name):
             state[f"mapping.fc{int(m[1]) - 1}.{m[2]}"] = tensor
         elif name == "input.input":
             state["synthesis.b4.const"] = tensor[0]
-        elif m := re.fullmatch(r"noises\.noise_(\d+)", name):
+        elif m := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
             number = int(m[1])
             state[f"{_g_ema_layer(number - 1)}.noise_const"] = tensor
-        elif m := re.fullmatch(r"(conv1|convs\.(\d+)|to_rgb1|to_rgbs\.(\d+))\.(.+)", name):
+        elif m := re.fullmatch(r"(conv1|convs\.(\d{1,2})|to_rgb1|to_rgbs\.(\d{1,2}))\.(.+)", name):
             if m[1].startswith("to_rgb"):
                 prefix = f"synthesis.b{4 if m[3] is None else 8 * 2 ** int(m[3])}.torgb"
             else:

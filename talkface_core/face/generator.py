@@ -9,13 +9,16 @@ Shapes: B batch, D latent dimension, L = 2 log2(R) - 2 layers, R resolution.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkface_core.face.layers import LRELU_GAIN, LRELU_SLOPE, EqualizedLinear, blur, fir_kernel, upsample2
+
+_LIMITS = {"latent_dim": 1024, "channel_base": 65_536, "channel_max": 1024, "mapping_layers": 32}
+"""Twice what any published generator has; sizes come out of files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +37,14 @@ class GeneratorConfig:
     """Layers of the mapping network z -> w. Official: 8 (2 in some ADA configurations)."""
 
     def __post_init__(self) -> None:
-        log2 = int(math.log2(max(self.resolution_px, 1)))
-        if 2**log2 != self.resolution_px or not 8 <= self.resolution_px <= 1024:
+        for field in (field.name for field in fields(self)):
+            if type(getattr(self, field)) is not int:
+                raise ValueError(f"{field} must be a whole number, not {getattr(self, field)!r:.40}")
+        if self.resolution_px not in (8, 16, 32, 64, 128, 256, 512, 1024):
             raise ValueError(f"resolution_px must be a power of two from 8 to 1024, not {self.resolution_px}")
-        for field in ("latent_dim", "channel_base", "channel_max"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be positive, not {getattr(self, field)}")
+        for field, limit in _LIMITS.items():
+            if not 1 <= getattr(self, field) <= limit:
+                raise ValueError(f"{field} must be 1 to {limit}, not {getattr(self, field)}")
 
     @property
     def block_resolutions(self) -> list[int]:

@@ -5,6 +5,7 @@ Stored as safetensors: one tensor `values` [T, 16] float32, the frame rate and a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,10 @@ TRACK_FORMAT = "talkface-style-track-1"
 MAX_TRACK_BYTES = 64 << 20
 """About 11 hours at 25 frames/s."""
 MAX_FRAME_RATE = 240
+_MAX_HEADER_BYTES = 4096
+"""Of the one tensor and two words of metadata; safetensors itself would take 100 MB of JSON."""
+_RATE = re.compile(r"(\d{1,9})/(\d{1,9})")
+"""Nothing that `Fraction` would compute: 1e20000000 alone has twenty million digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,23 @@ class StyleTrack:
             size = path.stat().st_size
             if size > MAX_TRACK_BYTES:
                 raise WeightsError(f"{path}: {size} bytes is over {MAX_TRACK_BYTES}, not a style track")
-            arrays, metadata = read_sealed(path.read_bytes())
+            content = path.read_bytes()
+            if int.from_bytes(content[:8], "little") > _MAX_HEADER_BYTES:
+                raise WeightsError(f"{path}: its header is over {_MAX_HEADER_BYTES} bytes, not a style track")
+            arrays, metadata = read_sealed(content)
             if metadata.get("format") != TRACK_FORMAT:
                 raise WeightsError(f"{path}: not a style track of this version")
-            return cls(arrays["values"], Fraction(metadata["frame_rate"]))
+            return cls(arrays["values"], _frame_rate(metadata["frame_rate"]))
         except WeightsError:
             raise
         except OSError as error:
             raise WeightsError(f"{path}: cannot read the style track ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
             raise WeightsError(f"{path}: damaged style track ({error})") from None
+
+
+def _frame_rate(text: str) -> Fraction:
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"frame rate {text[:40]!r} is not a fraction of two whole numbers")
+    return Fraction(int(match[1]), int(match[2]))

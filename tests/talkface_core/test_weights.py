@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bounded_child import refusals
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.face.generator import GeneratorConfig
@@ -224,3 +225,33 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     edit_config(lambda c: c["generator"].update(mapping_layers=3))(tmp_path)
     with pytest.raises(CheckpointMismatchError, match=r"none named 'generator\.mapping\.layers\.2"):
         load_face_weights(tmp_path)
+
+
+def test_absurd_sizes_are_refused_within_a_second_and_200_mb(saved: Path, tmp_path: Path) -> None:
+    bombs: list[dict[str, int]] = [
+        {"mapping_layers": 10**9},
+        {"latent_dim": 2**60},
+        {"channel_base": 2**60, "channel_max": 2**60},
+        {"resolution_px": 2**40},
+        # Within every limit, and 2 GB that no shard fills.
+        {"resolution_px": 1024, "latent_dim": 1024, "channel_base": 65_536, "channel_max": 1024, "mapping_layers": 32},
+    ]
+    calls = []
+    for index, sizes in enumerate(bombs):
+        folder = copy_of(saved, tmp_path / str(index))
+        config = json.loads((folder / "config.json").read_text())
+        config["generator"] |= sizes
+        (folder / "config.json").write_text(json.dumps(config))
+        calls.append(f"load_face_weights(Path({str(folder)!r}))")
+    imports = "from pathlib import Path\nfrom talkface_core.weights import load_face_weights\n"
+    messages = refusals(imports + "from talkface_core.errors import CoreError", calls, "CoreError")
+    assert all("config.json" in message for message in messages)
+
+
+def test_a_shard_is_listed_once(saved: Path, tmp_path: Path) -> None:
+    folder = copy_of(saved, tmp_path / "copy")
+    config = json.loads((folder / "config.json").read_text())
+    config["shards"] += config["shards"][:1]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="is listed twice"):
+        load_face_weights(folder)

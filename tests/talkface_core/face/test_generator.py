@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import stylegan2_reference as reference
 import torch
@@ -154,10 +156,16 @@ def test_bfloat16_features_stay_near() -> None:
         ({"resolution_px": 100}, "power of two from 8 to 1024, not 100"),
         ({"resolution_px": 0}, "power of two"),
         ({"resolution_px": 2048}, "power of two"),
-        ({"latent_dim": 0}, "latent_dim must be positive"),
+        ({"latent_dim": 0}, "latent_dim must be 1 to 1024, not 0"),
+        ({"latent_dim": 2**60}, "latent_dim must be 1 to 1024"),
+        ({"channel_base": 2**40}, "channel_base must be 1 to 65536"),
+        ({"channel_max": 2**40}, "channel_max must be 1 to 1024"),
+        ({"mapping_layers": 10**9}, "mapping_layers must be 1 to 32"),
+        ({"resolution_px": 256.0}, "resolution_px must be a whole number, not 256.0"),
+        ({"channel_max": "512"}, "channel_max must be a whole number, not '512'"),
     ],
 )
-def test_wrong_sizes_are_named(fields: dict[str, int], message: str) -> None:
+def test_wrong_sizes_are_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GeneratorConfig(**fields)
 

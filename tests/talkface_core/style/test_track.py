@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bounded_child import refusals
+from safetensors.numpy import save as save_arrays
 from safetensors.numpy import save_file
 
 from talkface_core.errors import WeightsError
-from talkface_core.style.track import StyleTrack
+from talkface_core.style.track import TRACK_FORMAT, StyleTrack
 
 
 def track() -> StyleTrack:
@@ -74,3 +76,16 @@ def test_files_that_are_not_tracks_are_named(tmp_path: Path) -> None:
         other.write_bytes(damaged)
         with pytest.raises(WeightsError, match=r"other\.safetensors"):
             StyleTrack.load(other)
+
+
+def test_bombs_for_a_frame_rate_are_refused_within_a_second_and_200_mb(tmp_path: Path) -> None:
+    rates = ["1e20000000", "25", "1/1e9", "9" * 20_000_000 + "/1", "1/0", "\u0662\u0665/1x"]
+    calls = []
+    for index, rate in enumerate(rates):
+        path = tmp_path / f"{index}.safetensors"
+        values = {"values": np.zeros((10, 16), np.float32)}
+        path.write_bytes(save_arrays(values, metadata={"format": TRACK_FORMAT, "frame_rate": rate}))
+        calls.append(f"StyleTrack.load(Path({str(path)!r}))")
+    imports = "from pathlib import Path\nfrom talkface_core.style.track import StyleTrack\n"
+    messages = refusals(imports + "from talkface_core.errors import WeightsError", calls, "WeightsError")
+    assert all("track" in message for message in messages)
