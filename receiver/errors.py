@@ -20,5 +20,9 @@ class SinkUnavailableError(ReceiverError):
     and what to do. Raised when the sink is opened, before the call starts."""
 
 
+class SinkBrokenError(ReceiverError):
+    """A sink gave up in the middle of the call or could not finish (a full disk); the call goes on without it."""
+
+
 class InvalidStateError(ReceiverError):
     """A method was called in the wrong order; a bug of the caller."""

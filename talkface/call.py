@@ -45,22 +45,42 @@ PARTING_S = 5.0
 _EXPECTED_ERRORS = (SenderError, ReceiverError, CoreError, ProtocolError, LinkError)
 
 
+class CallBrokenError(UserError):
+    """A call ended with an error after it had begun. Raised by `CallSide.run`; repeating the call may help.
+
+    Args:
+        record: what was counted until then.
+    """
+
+    def __init__(self, record: SideRecord) -> None:
+        super().__init__(record.problem)
+        self.record = record
+
+
 def run_side(options: SideOptions) -> None:
-    """Run one side until the call is over; write its report and record.
+    """Run one side until the call is over; show its report, or write its record for the process that asked for it.
 
     Raises:
-        UserError: the call could not be made or could not go on.
+        UserError: the call could not be made, ended with an error, or left less than was asked for.
     """
-    if options.events:
-        record = asyncio.run(CallSide(options, JsonProgress()).run())
-    else:
-        with ConsoleProgress() as progress:
-            record = asyncio.run(CallSide(options, progress).run())
-    if options.record is not None:
-        record.write(options.record)
-    else:
+    try:
+        record = _run(options)
+    except CallBrokenError as error:
+        record = error.record
+    if options.record is None:
         report = build_report(record, record, command=typed_command())
-        show_report(report, options.report, recording=options.sink.output)
+        show_report(report, options.report, recording=record.recording, problem=record.problem)
+        return
+    record.write(options.record)
+    if record.problem:
+        raise UserError(record.problem)
+
+
+def _run(options: SideOptions) -> SideRecord:
+    if options.events:
+        return asyncio.run(CallSide(options, JsonProgress()).run())
+    with ConsoleProgress() as progress:
+        return asyncio.run(CallSide(options, progress).run())
 
 
 class CallSide:
@@ -82,7 +102,8 @@ class CallSide:
         """The whole call.
 
         Raises:
-            UserError: it could not be made or could not go on.
+            UserError: it could not be made.
+            CallBrokenError: it could not go on.
         """
         self._ending.listen(to_parent=self._options.events)
         preparation = SidePreparation(
@@ -99,6 +120,8 @@ class CallSide:
                 record = await self._call(preparation, prepared) if prepared is not None else None
             finally:
                 await self._ending.cancel_tasks()
+            if record is not None and record.failure:
+                raise CallBrokenError(record) from self._ending.error
             if self._ending.error is not None:
                 raise self._ending.error
         except _EXPECTED_ERRORS as error:
@@ -250,7 +273,15 @@ class CallSide:
         if not call_task.cancelled():
             call_task.exception()
         style = prepared.outgoing.style.name if prepared.outgoing is not None else ""
-        return observer.record(sent, prepared.receiving, style=style, reconnects=call.reconnects)
+        error = ending.error
+        return observer.record(
+            sent,
+            prepared.receiving,
+            style=style,
+            reconnects=call.reconnects,
+            recording=prepared.recorder.recording if prepared.recorder is not None else None,
+            failure=str(error) if observer.start_us and isinstance(error, (UserError, *_EXPECTED_ERRORS)) else "",
+        )
 
     def _note_sending(self, session: SendingSession) -> SendingStats:
         """What did not fit or failed, for the user; and what was counted until now."""

@@ -34,7 +34,6 @@ from talkface.options import (
 )
 from talkface.progress import ConsoleProgress, Progress
 from talkface.report.build import build_report
-from talkface.report.report import Report
 from talkface.report.show import show_report, typed_command
 from talkface.rough_network.route import Address
 from talkface.side.record import SideRecord, read_record
@@ -46,28 +45,30 @@ START_LIMIT_S = 30.0
 """For the signalling server and the detour."""
 FINISH_LIMIT_S = 60.0
 """From the end of one side to the end of the other."""
+FINISH_GRACE_S = 20.0
+"""For a side to end its call and finish its files once the other has failed."""
 
 
 def run_and_show(options: LoopbackOptions) -> None:
-    """Run the call, write report, page and MP4, and print the table."""
-    for path in (options.output, options.report, options.html):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+    """Run the call, print the table, write report, page and MP4.
+
+    Raises:
+        UserError: the call could not be made, it ended with an error, or a file could not be written.
+    """
+    problem = ""
     with ConsoleProgress() as progress:
-        report = asyncio.run(run_loopback(options, progress))
-    show_report(report, options.report, options.html, options.output)
-
-
-async def run_loopback(options: LoopbackOptions, progress: Progress) -> Report:
-    """The call and its report; see `run_sides`."""
-    call = await run_sides(options, progress)
-    return build_report(
+        try:
+            call = asyncio.run(run_sides(options, progress))
+        except LoopbackBrokenError as error:
+            call, problem = error.call, str(error)
+    report = build_report(
         sender=call.sender,
         receiver=call.receiver,
         command=typed_command(),
         network=options.network.described(),
         notes=call.notes,
     )
+    show_report(report, options.report, options.html, call.receiver.recording, problem=problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +82,27 @@ class LoopbackRecords:
     notes: list[str]
 
 
+class LoopbackBrokenError(UserError):
+    """A side ended with an error, and both have counted until then. Raised by `run_sides`; repeating may help.
+
+    Args:
+        problem: the side's own last words.
+        call: what was counted.
+    """
+
+    def __init__(self, problem: str, call: LoopbackRecords) -> None:
+        super().__init__(problem)
+        self.call = call
+
+
 async def run_sides(options: LoopbackOptions, progress: Progress) -> LoopbackRecords:
     """The call itself.
 
-    Ctrl-C ends both sides cleanly; the records then cover the call so far.
+    Ctrl-C ends both sides cleanly, and so does an error in the middle; the records then cover the call so far.
 
     Raises:
-        UserError: a side failed; the message is its own.
+        UserError: a side failed before there was anything to count; the message is its own.
+        LoopbackBrokenError: a side failed later, or could not record all.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="talkface-")))
@@ -105,9 +120,18 @@ async def run_sides(options: LoopbackOptions, progress: Progress) -> LoopbackRec
             child = await ChildProcess.start_with(name, "talkface.child.side", side, folder, watcher.handler(name))
             stack.push_async_callback(child.close)
             children.append(child)
-        await _run_children(children, watcher)
+        problem = ""
+        try:
+            await _run_children(children, watcher)
+        except UserError as error:
+            if not await _have_counted(children, folder):
+                raise
+            problem = str(error)
         found = {name: _read(_record_path(folder, name)) for name in sides}
-    return LoopbackRecords(sender=found["send"], receiver=found["receive"], begun_us=begun_us, notes=watcher.notes)
+    call = LoopbackRecords(sender=found["send"], receiver=found["receive"], begun_us=begun_us, notes=watcher.notes)
+    if problem:
+        raise LoopbackBrokenError(problem, call)
+    return call
 
 
 def sending_side(
@@ -141,6 +165,12 @@ def receiving_side(options: LoopbackOptions, meeting: MeetingOptions, folder: Pa
 
 def _record_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.record.json"
+
+
+async def _have_counted(children: list[ChildProcess], folder: Path) -> bool:
+    """After the error of one side: let the other finish its files; True when both wrote down what they counted."""
+    await asyncio.gather(*(child.close(grace_s=FINISH_GRACE_S) for child in children))
+    return all(_record_path(folder, child.name).exists() for child in children)
 
 
 async def _start_signalling(stack: AsyncExitStack) -> str:

@@ -1,11 +1,12 @@
-"""What a command is going to write, held against what is there and what it reads: before anything starts.
+"""What a command is going to write, held against what is there and what it reads, before anything starts; and results
+handed over at its end, so that one that cannot be takes no other with it.
 
 Which options name files, and what becomes of those files, the options say themselves (`talkface/option.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,47 @@ def _paths_in(value: Any) -> list[Path]:
     """An option of type str may hold a word or a path: a path is what exists."""
     values = value if isinstance(value, tuple) else (value,)
     return [Path(one) for one in values if isinstance(one, Path) or (isinstance(one, str) and Path(one).exists())]
+
+
+def make_folder_for(path: Path) -> None:
+    """Make the folder that a file is going to be in.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {path.parent} cannot be made ({error.strerror})") from error
+
+
+class Delivery:
+    """Hands results over, one after the other: terminal first, files after it."""
+
+    def __init__(self) -> None:
+        self._problems: list[str] = []
+
+    def attempt(self, name: str, hand_over: Callable[[], object]) -> bool:
+        """Do it; True when it worked. What goes wrong with files and streams is kept for `finish`.
+
+        Args:
+            name: of the file, or of what takes its place.
+        """
+        try:
+            hand_over()
+        except OSError as error:
+            self._problems.append(f"{name} cannot be written: {error.strerror or error}")
+            return False
+        return True
+
+    def add_problem(self, sentence: str) -> None:
+        """Something else that went wrong."""
+        if sentence:
+            self._problems.append(sentence)
+
+    def finish(self) -> None:
+        """Raises:
+        UserError: something could not be handed over.
+        """
+        if self._problems:
+            raise UserError("; ".join(self._problems))

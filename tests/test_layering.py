@@ -41,7 +41,13 @@ BASE: dict[str, set[str]] = {
     },
     "sender": {"sender.errors"},
     "receiver": {"receiver.errors", "receiver.in_loop", "receiver.media_packet"},
-    "training": {"training.config", "training.loss.config", "training.checkpoint", "training.mode"},
+    "training": {
+        "training.output_argument",
+        "training.config",
+        "training.loss.config",
+        "training.checkpoint",
+        "training.mode",
+    },
     "talkface": {
         "talkface.cores",
         "talkface.errors",

@@ -27,6 +27,7 @@ from talkface_core.interfaces import BASE_STYLE_VALUES
 from talkface_core.sound.audio_encoder import AudioEncoder
 from talkface_core.sound.mel import MEL_BINS, WINDOW_COLUMNS
 from talkface_core.style.encoder import StyleDecoder
+from talkface_core.whole_file import write_whole
 from training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.data.audio_augment import clip_voice
@@ -289,4 +290,4 @@ def _save(options: DistilOptions, student: AudioEncoder, decoder: StyleDecoder) 
     meta = {**source.meta, "has_moments": False}
     save_checkpoint(options.out / "checkpoints", int(source.meta["step"]), Checkpoint(tensors, meta), keep=1)
     config = json.loads((options.run / "config.json").read_text())
-    (options.out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    write_whole(options.out / "config.json", (json.dumps(config, indent=1) + "\n").encode())

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from talkface_core.errors import CheckpointMismatchError, WeightsError
+from talkface_core.whole_file import write_whole
 from training.checkpoint import check_same_model, latest_checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.config_values import to_dict
@@ -165,7 +166,7 @@ class Run:
             self.world.log(f"starting from {init}")
         if self.world.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "config.json").write_text(json.dumps(to_dict(self.config), indent=1) + "\n")
+            write_whole(self.folder / "config.json", (json.dumps(to_dict(self.config), indent=1) + "\n").encode())
 
     def train(self, max_steps: int | None = None) -> TrainState:
         """Train until the config's end, or for `max_steps` more steps.

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoint import CheckpointWriteError
 from training.config import TrainConfig
 from training.config_values import apply_overrides
 from training.data.clip_format import is_prepared
@@ -27,6 +26,7 @@ from training.lip_expert.contrastive_expert import gated_lip_expert
 from training.loop import Run, open_run
 from training.loss.feature_networks import load_feature_networks
 from training.networks import TrainNetworks
+from training.output_argument import output_folder
 from training.recipes import ABLATIONS, RECIPES, get_recipe
 from training.stats import NonFiniteLossError
 
@@ -145,7 +145,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> TrainOptions:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=output_folder, required=True)
     parser.add_argument("--init", type=Path)
     parser.add_argument("--ablate", choices=sorted(ABLATIONS))
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 with one line for errors a person can fix."""
     try:
         run_training(parse_arguments(arguments))
-    except (ValueError, NonFiniteLossError, CheckpointWriteError) as error:
+    except (ValueError, NonFiniteLossError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from receiver.errors import SinkUnavailableError
+from receiver.errors import ReceiverError, SinkUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -195,9 +195,10 @@ class SinkThread:
             finally:
                 self._sink.close()
         except Exception as error:  # a full disk, a closed window, a device that went away: the call goes on
-            logger.exception("a sink failed and was closed")
+            is_said = isinstance(error, ReceiverError)
+            logger.log(logging.INFO if is_said else logging.ERROR, "a sink failed and was closed", exc_info=True)
             if self._open_error is None:
-                self._on_failure(f"{type(self._sink).__name__}: {error}")
+                self._on_failure(str(error) if is_said else f"{type(self._sink).__name__}: {error}")
             with self._wake:
                 self._is_closing = True
                 self._queue.clear()

@@ -11,6 +11,7 @@ import typer
 from talkface.cli.from_options import from_options
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
+from talkface.outputs import Delivery
 from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 
 
@@ -66,7 +67,7 @@ def evaluate(wanted: EvaluateArguments) -> None:
     from talkface_core.face.model import load_face_model
     from training.evaluate.ablation import table_one
     from training.evaluate.faces import FaceOptions, Whose
-    from training.evaluate.run import EvaluateOptions, write_report
+    from training.evaluate.run import EvaluateOptions, PicturesWriteError, write_report
     from training.evaluate.run import evaluate as run_evaluation
     from training.evaluate.through_wire import WireSettings
     from training.likeness.tuning import TuningConfig
@@ -97,17 +98,24 @@ def evaluate(wanted: EvaluateArguments) -> None:
         syncnet=wanted.syncnet,
         pictures=wanted.pictures,
     )
+    delivery = Delivery()
     try:
         model = load_face_model(wanted.weights)
         face = None
         if wanted.identity != "default" and whose is Whose.ONE:
             face = identity_for_model(read_identity(Path(wanted.identity).read_bytes()), model.info)
-        result = run_evaluation(model, face, options, log=lambda text: typer.echo(text, err=True))
+        try:
+            result = run_evaluation(model, face, options, log=lambda text: typer.echo(text, err=True))
+        except PicturesWriteError as error:
+            result = error.report
+            delivery.add_problem(str(error))
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
-    typer.echo(table_one(result))
+    delivery.attempt("the table", lambda: typer.echo(table_one(result)))
     if wanted.report is not None:
-        write_report(wanted.report, result)
+        report = wanted.report
+        delivery.attempt(str(report), lambda: write_report(report, result))
+    delivery.finish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,6 @@ def train(wanted: TrainArguments, context: typer.Context) -> None:
 
     Any field of the config may follow as --section.field VALUE, such as --train.lr 1e-4.
     """
-    from training.checkpoint import CheckpointWriteError
     from training.config_values import describe_options, to_dict
     from training.stats import NonFiniteLossError
     from training.train import TrainOptions, resolve_config, run_training
@@ -83,7 +82,7 @@ def train(wanted: TrainArguments, context: typer.Context) -> None:
         if wanted.data is None and not wanted.dry_run:
             raise UserError("--data is missing", "give a prepared folder, or a folder of video to prepare")
         run_training(options)
-    except (ValueError, NonFiniteLossError, CheckpointWriteError) as error:
+    except (ValueError, NonFiniteLossError, OSError) as error:
         raise UserError(str(error)) from error
 
 

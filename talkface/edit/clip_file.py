@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from sender.sources.file_audio import FileAudio
 from sender.sources.file_frames import FileFrames
 from talkface.edit.face_edit import Clip, Picture
 from talkface.errors import UserError
+from talkface.outputs import make_folder_for
 from talkface_core.sound.mel import SAMPLE_RATE_HZ as MODEL_RATE_HZ
 from talkface_core.sound.resample import resample
+from talkface_core.whole_file import write_whole
 
 FRAME_RATE = Fraction(25)
 SAMPLE_RATE_HZ = 48_000
@@ -57,7 +60,9 @@ def write_png(path: Path, picture: Picture) -> None:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, format="PNG")
+    write_whole(path, content.getvalue())
 
 
 def write_film(path: Path, frames: list[Picture]) -> None:
@@ -66,13 +71,15 @@ def write_film(path: Path, frames: list[Picture]) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    make_folder_for(path)
     sink = Mp4Sink(path)
     try:
         sink.open(SinkFormat(resolution_px=frames[0].shape[0], frame_rate=FRAME_RATE))
         for index, frame in enumerate(frames):
             sink.write_frame(index, 0, frame)
         sink.write_audio(0, np.zeros(int(len(frames) * SAMPLE_RATE_HZ / FRAME_RATE), dtype=np.int16))
+        sink.close()
     except ReceiverError as error:
         raise UserError(str(error)) from error
     finally:
-        sink.close()
+        sink.discard()  # unless it is complete, it is nothing

@@ -16,6 +16,7 @@ from PIL import Image
 from talkface.report.plot import plot_svg, spell
 from talkface.report.report import COMPONENT_LABELS, Report, Series
 from talkface.report.terminal import headline_rows, ordered_components
+from talkface_core.whole_file import write_whole
 
 COLOURS = ("#2f6fde", "#e0793b", "#3aa675", "#8a63d2", "#c9a227", "#d0557a", "#4ab3c9", "#7d8894", "#a05a2c")
 
@@ -34,9 +35,13 @@ def write_page(report: Report, path: Path, still: NDArray[np.uint8] | None = Non
 
     Args:
         still: [H, W, 3] uint8 RGB, a frame of the call; left out when None.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(report, still), encoding="utf-8")
+    # Names of files need not be text: what is none of it becomes a question mark.
+    write_whole(path, render_page(report, still).encode(errors="replace"))
 
 
 def render_page(report: Report, still: NDArray[np.uint8] | None = None) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from talkface.rtc.wire.totals import ComponentTotals, DirectionTotals
+from talkface_core.whole_file import write_whole
 
 REPORT_VERSION = 1
 
@@ -143,9 +144,13 @@ class Report:
         return json.dumps(asdict(self), indent=2, allow_nan=False)
 
     def write(self, path: Path) -> None:
-        """Write report.json, folders included."""
+        """Write report.json, folders included.
+
+        Raises:
+            OSError: it cannot be written; an earlier file is as it was.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.to_json() + "\n")
+        write_whole(path, (self.to_json() + "\n").encode())
 
 
 def percentiles(values: Sequence[float]) -> Percentiles:

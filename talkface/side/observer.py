@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protocol.interfaces import Clock
 from receiver.session import ReceivingSession
+from receiver.sinks.recording import Recording
 from sender.session_stats import SendingStats
 from talkface.options import SideOptions
 from talkface.progress import Progress
@@ -39,7 +40,14 @@ class SideObserver:
             self._progress.note(text)
 
     def record(
-        self, sending: SendingStats | None, receiving: ReceivingSession | None, *, style: str, reconnects: int
+        self,
+        sending: SendingStats | None,
+        receiving: ReceivingSession | None,
+        *,
+        style: str,
+        reconnects: int,
+        recording: Recording | None,
+        failure: str,
     ) -> SideRecord:
         """Everything, once receiving has stopped."""
         options = self._options
@@ -60,5 +68,7 @@ class SideObserver:
             memory=tuple(self.sampler.memory),
             wire_up=tuple(self.sampler.wire_up),
             reconnects=reconnects,
+            recording=recording,
+            failure=failure,
             notes=tuple(self._notes),
         )

@@ -37,6 +37,7 @@ from sender.sources.media_file import check_video, probe
 from sender.sources.style import NoStyle, ReferenceStyle, StyleSource
 from talkface.errors import UserError
 from talkface.options import SinkOptions, SourceOptions, StyleChoice
+from talkface.outputs import make_folder_for
 from talkface.portrait import is_picture, portrait_identity
 from talkface_core.errors import CoreError
 from talkface_core.face.model import TalkfaceModel, load_face_model, weights_folder
@@ -206,16 +207,25 @@ def _make_style(
     return NoStyle()
 
 
-def make_sinks(options: SinkOptions, on_window_closed: Callable[[], None]) -> list[MediaSink]:
-    """Where a side that receives shows what it receives; opened later, by the session.
+def make_recorder(options: SinkOptions) -> Mp4Sink | None:
+    """The file that a side records to, if it does; opened later, by the session.
+
+    Raises:
+        UserError: its folder is missing and cannot be made.
+    """
+    if options.output is None:
+        return None
+    make_folder_for(options.output)
+    return Mp4Sink(options.output)
+
+
+def make_devices(options: SinkOptions, on_window_closed: Callable[[], None]) -> list[MediaSink]:
+    """Where a side that receives shows and plays what it receives; opened later, by the session.
 
     Raises:
         UserError: this Python has no window toolkit.
     """
     sinks: list[MediaSink] = []
-    if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        sinks.append(Mp4Sink(options.output))
     if options.window:
         try:
             from receiver.sinks.window import WindowSink

@@ -15,6 +15,7 @@ from protocol.interfaces import Clock
 from protocol.signalling.client import SignallingClient
 from receiver.identity_store import IdentityStore
 from receiver.session import ReceivingSession
+from receiver.sinks.mp4 import Mp4Sink
 from sender.outgoing import Outgoing
 from talkface.cores import usable_cores
 from talkface.errors import UserError
@@ -28,7 +29,8 @@ from talkface.side.parts import (
     identity_cache_folder,
     idle_values,
     load_model,
-    make_sinks,
+    make_devices,
+    make_recorder,
     make_source,
 )
 from talkface_core.face.model import TalkfaceModel
@@ -44,6 +46,8 @@ class PreparedSide:
     receiving: ReceivingSession | None
     """Started, on a link to nobody; whoever takes it stops it. None for a side that only speaks."""
     signalling: Signalling
+    recorder: Mp4Sink | None
+    """The sink among those of `receiving` that writes a file, if one does."""
 
 
 class SidePreparation:
@@ -77,16 +81,19 @@ class SidePreparation:
         model = await asyncio.to_thread(load_model, options.model.weights)
         outgoing = await self.outgoing(model)
         async with AsyncExitStack() as undo:
-            receiving = None
+            receiving = recorder = None
             if options.role.receives:
-                receiving = await self._start_receiving(model)
+                recorder = make_recorder(options.sink)
+                receiving = await self._start_receiving(model, recorder)
                 undo.push_async_callback(receiving.stop)
             gc.collect()
             gc.freeze()  # what is loaded now stays: collections during the call need not look at it
             self._progress.state("waiting", room=options.meeting.room)
             signalling = await self._signalling()
             undo.pop_all()
-        return PreparedSide(model=model, outgoing=outgoing, receiving=receiving, signalling=signalling)
+        return PreparedSide(
+            model=model, outgoing=outgoing, receiving=receiving, signalling=signalling, recorder=recorder
+        )
 
     async def outgoing(self, model: TalkfaceModel) -> Outgoing | None:
         """Sound, style and identity, fresh from their start; None for a side that only watches."""
@@ -96,14 +103,14 @@ class SidePreparation:
         weights = self._options.model.weights
         return await asyncio.to_thread(make_source, wanted, weights, model, self._send_clock, self._note)
 
-    async def _start_receiving(self, model: TalkfaceModel) -> ReceivingSession:
+    async def _start_receiving(self, model: TalkfaceModel, recorder: Mp4Sink | None) -> ReceivingSession:
         """Open the sinks and warm up the renderer: a frame of a running call must not wait for that."""
         options = self._options
         session = ReceivingSession(
             NoLink(),
             self._clock,
             model,
-            make_sinks(options.sink, self._on_window_closed),
+            [*([recorder] if recorder is not None else []), *make_devices(options.sink, self._on_window_closed)],
             default_identity=default_face(model),
             identity_store=IdentityStore(options.cache_folder or identity_cache_folder()),
             idle_track=idle_values(options.model.weights),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from receiver.session_stats import ReceivingStats
+from receiver.sinks.recording import Recording
 from sender.session_stats import SendingStats
 from talkface.rtc.wire.totals import WireTotals
 from talkface.typed_json import from_json, to_json
@@ -43,7 +44,19 @@ class SideRecord:
     wire_up: tuple[tuple[float, float], ...] = ()
     """(seconds since start, kbps in that second)."""
     reconnects: int = 0
+    recording: Recording | None = None
+    """What this side recorded; None when it did not, or nothing came."""
+    failure: str = ""
+    """Why the call ended with an error; empty when it did not."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """What the user must hear at the end of a call that did not give all that was asked for; else empty."""
+        recording = self.recording
+        if not self.failure:
+            return recording.describe() if recording is not None and recording.problem else ""
+        return f"{self.failure}; {recording.describe()}" if recording is not None else self.failure
 
     def write(self, path: Path) -> None:
         """Write as JSON."""

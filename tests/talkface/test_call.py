@@ -22,7 +22,7 @@ from protocol.interfaces import EndCause, SessionEnd
 from protocol.messages import MESSAGE_MAGIC, Bye
 from protocol.signalling.client import SignallingClient
 from protocol.signalling.server import SignallingServer
-from talkface.call import CallSide
+from talkface.call import CallBrokenError, CallSide
 from talkface.clock import MonotonicClock
 from talkface.demo import SPEECH
 from talkface.errors import UserError
@@ -209,8 +209,10 @@ def test_crash_of_the_receiving_side_is_an_error_and_not_the_far_ends_doing(
         return spoke, watched, await speaking._sending.wait_ended()
 
     spoke, watched, end = asyncio.run(with_server(run))
-    assert isinstance(watched, UserError)
+    assert isinstance(watched, CallBrokenError)
     assert "ZeroDivisionError: a bug in the style decoder" in str(watched)
+    assert watched.record.failure == str(watched)
+    assert watched.record.sending is not None, "what was counted until then is not lost"
     assert isinstance(spoke, SideRecord)
     assert end == SessionEnd(EndCause.PEER_LEFT, "an error")
 
@@ -251,6 +253,43 @@ def test_nobody_comes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nobody could be reached in room 'r' within 1 s"):
         asyncio.run(with_server(lambda port: run_side(options(port, Role.SEND, tmp_path, wait_s=1.0), progress)))
     assert progress.states[:2] == ["loading", "waiting"]
+
+
+def test_an_older_recording_stays_when_nobody_comes(tmp_path: Path) -> None:
+    kept = tmp_path / "keep.mp4"
+    kept.write_bytes(b"what the user has from before")
+    side = replace(options(0, Role.RECEIVE, tmp_path, wait_s=1.0), sink=SinkOptions(output=kept))
+
+    async def run(port: int) -> None:
+        await run_side(replace(side, meeting=replace(side.meeting, signal_url=f"ws://127.0.0.1:{port}")))
+
+    with pytest.raises(UserError, match="nobody could be reached"):
+        asyncio.run(with_server(run))
+    assert kept.read_bytes() == b"what the user has from before"
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["keep.mp4"]
+
+
+@pytest.mark.network
+def test_a_call_that_breaks_says_how_much_its_recording_holds(tmp_path: Path) -> None:
+    """The far end speaks another version in the middle of the call."""
+
+    async def run(port: int) -> None:
+        side = options(port, Role.RECEIVE, tmp_path)
+        watching = asyncio.ensure_future(run_side(replace(side, sink=SinkOptions(output=tmp_path / "call.mp4"))))
+        speaking = CallSide(options(port, Role.SEND, tmp_path, duration_s=30.0), SilentProgress())
+        spoke = asyncio.ensure_future(speaking.run())
+        while speaking._sending is None or speaking._sending.stats().packets_sent < 40:
+            await asyncio.sleep(0.05)
+        send(speaking._sending._peer._link, bytes([MESSAGE_MAGIC, 1]) + msgpack.packb([2, "anything"]))
+        await asyncio.gather(spoke, return_exceptions=True)
+        await watching
+
+    with pytest.raises(CallBrokenError, match=r"update talkface.*; .*call\.mp4 holds \d\.\d s$") as caught:
+        asyncio.run(with_server(run))
+    recording = caught.value.record.recording
+    assert recording is not None
+    with av.open(str(tmp_path / "call.mp4")) as container:
+        assert (container.duration or 0) / 1e6 == pytest.approx(recording.seconds, abs=0.2)
 
 
 def test_no_signalling_server(tmp_path: Path) -> None:
@@ -330,5 +369,5 @@ def test_output_where_a_folder_is(tmp_path: Path) -> None:
     folder = tmp_path / "taken.mp4"
     folder.mkdir()
     side = replace(options(9, Role.RECEIVE, tmp_path), sink=SinkOptions(output=folder))
-    with pytest.raises(UserError, match=r"taken\.mp4 cannot be written"):
+    with pytest.raises(UserError, match=r"taken\.mp4 is a folder, and a file is wanted"):
         asyncio.run(run_side(side))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import av
 import numpy as np
 import pytest
 
+from talkface.demo import SPEECH
 from talkface.report.report import COMPONENT_LABELS, Report, report_from_dict
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(180)]
@@ -154,3 +157,58 @@ def test_ctrl_c_ends_both_ends_with_whole_files(folder: Path) -> None:
     assert report.video.frames_shown > 0
     with av.open(str(recording)) as container:
         assert sum(1 for _ in container.decode(video=0)) == report.video.frames_shown
+
+
+def test_an_output_that_is_the_input_is_refused_and_left(tmp_path: Path) -> None:
+    clip = tmp_path / "a.mp4"
+    shutil.copy(SPEECH, clip)
+    os.link(clip, tmp_path / "same.mp4")
+    before = clip.read_bytes()
+    for output in ("a.mp4", "same.mp4", "../" + tmp_path.name + "/a.mp4"):
+        arguments = ["loopback", "--weights", "tiny", "--input", "a.mp4", "--output", output]
+        result = subprocess.run(
+            [sys.executable, "-m", "talkface", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert result.stderr == (
+            f"talkface: --output: {Path(output)} is what --input reads, and would be overwritten. "
+            "Give --output another name\n"
+        )
+    assert clip.read_bytes() == before
+
+
+def test_a_full_disk_is_said_with_what_the_recording_holds(tmp_path: Path) -> None:
+    """On a file system of 40 kB, which an older recording shares; the numbers of the call are not lost."""
+    disk, report = tmp_path / "disk", tmp_path / "report.json"
+    disk.mkdir()
+    script = (
+        'mount -t tmpfs -o size=40k none "$1" && echo old > "$1/call.mp4" && shift && "$@"; code=$?; '
+        f'cat "{disk}/call.mp4"; ls "{disk}"; exit $code'
+    )
+    arguments = ["loopback", "--weights", "tiny", "--style", "none", "--duration-s", str(DURATION_S)]
+    arguments += ["--output", str(disk / "call.mp4"), "--report", str(report)]
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", str(disk)]
+    try:
+        result = subprocess.run(
+            [*command, sys.executable, "-m", "talkface", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if result.stderr.startswith(("unshare", "mount")):
+        pytest.skip(f"no file system of one's own here: {result.stderr.strip()}")
+    assert result.returncode == 1, result.stderr
+    assert "\nold\ncall.mp4\n" in result.stdout
+    holds = r"(: nothing was recorded \(| holds only the first [\d.]+ s of the call: )No space left on device"
+    assert re.search(rf"talkface: receive: .*call.*mp4{holds}", result.stderr)
+    assert "wire up, talking" in result.stdout
+    assert report_from_dict(json.loads(report.read_text())).duration_s > 1

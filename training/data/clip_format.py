@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkface_core.sound.mel import SAMPLES_PER_FRAME
+from talkface_core.whole_file import write_whole
 from training.data.clip_video import ClipVideoError, read_video, write_video
 
 MANIFEST = "manifest.jsonl"
@@ -78,14 +79,14 @@ class Clip:
 
 def write_clip(folder: Path, record: ClipRecord, clip: Clip, found: NDArray[np.bool_]) -> None:
     """Write both files of a clip, the video last (a clip is complete when both are there)."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors: dict[str, Any] = {
         "points": clip.points.astype(np.float32),
         "found": found.astype(np.uint8),
         "samples": clip.samples,
     }
-    save_file(tensors, folder / f"{record.name}.safetensors", {"record": json.dumps(asdict(record))})
+    write_whole(folder / f"{record.name}.safetensors", save(tensors, {"record": json.dumps(asdict(record))}))
     write_video(folder / f"{record.name}.mp4", clip.frames)
 
 
@@ -116,9 +117,7 @@ def read_clip(folder: Path, record: ClipRecord) -> Clip:
 def write_manifest(folder: Path, records: Iterable[ClipRecord]) -> None:
     """Write the manifest in one step, sorted by name."""
     lines = [json.dumps(asdict(r)) for r in sorted(records, key=lambda r: r.name)]
-    partial = folder / f"{MANIFEST}.part"
-    partial.write_text("".join(line + "\n" for line in lines))
-    partial.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, "".join(line + "\n" for line in lines).encode())
 
 
 def is_prepared(folder: Path) -> bool:

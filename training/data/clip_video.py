@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from talkface_core.whole_file import written_beside
+
 FRAME_RATE = Fraction(25)
 CRF = 12
 """Quantiser of prepared clips: about 45 dB against the crop, a twentieth of the pixels' size."""
@@ -32,7 +34,7 @@ def write_video(path: Path, frames: Frames, *, crf: int = CRF, audio: NDArray[np
     import av
 
     try:
-        with av.open(str(path), "w", format="mp4") as container:
+        with written_beside(path) as partial, av.open(str(partial), "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=FRAME_RATE)
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"

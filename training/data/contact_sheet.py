@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from talkface_core.whole_file import write_whole
+
 
 def contact_sheet(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Rows of [N, R, R, 3] pictures to one picture."""
@@ -17,7 +19,12 @@ def contact_sheet(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """[H, W, 3] uint8 to a file."""
-    from torchvision.io import write_png as torchvision_write_png
+    """[H, W, 3] uint8 to a file.
 
-    torchvision_write_png(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1), str(path))
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
+    """
+    from torchvision.io import encode_png
+
+    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+    write_whole(path, encode_png(pixels).numpy().tobytes())

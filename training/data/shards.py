@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from talkface_core.whole_file import written_beside
 from training.config import DataSection
 from training.data.clip_format import Clip, ClipFormatError, ClipRecord, parse_record, read_clip, read_manifest
 from training.data.clip_store import ClipSource, resize_clip, split_records
@@ -47,7 +48,7 @@ def write_shards(prepared: Path, out: Path, clips_per_shard: int = 500, split: s
     paths = []
     for number, start in enumerate(range(0, len(records), clips_per_shard)):
         path = out / f"clips-{number:06d}.tar"
-        with webdataset.TarWriter(str(path)) as writer:
+        with written_beside(path) as partial, webdataset.TarWriter(str(partial)) as writer:
             for record in records[start : start + clips_per_shard]:
                 writer.write(
                     {

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from talkface_core.whole_file import write_whole
 from training.data.clip_format import Clip
 from training.data.clip_store import resize_frames
 from training.data.clip_video import write_video
@@ -62,7 +63,7 @@ def write_side_by_side(
         drawn = [row[index] for row in rows]
         real = resize_frames(clip.frames, drawn[0].shape[1])
         write_video(folder / f"{clip.name}.mp4", np.concatenate([real, *drawn], axis=2), audio=clip.samples)
-    (folder / "ORDER.txt").write_text("from left to right: original, " + ", ".join(names) + "\n")
+    write_whole(folder / "ORDER.txt", f"from left to right: original, {', '.join(names)}\n".encode())
 
 
 def write_contact_sheet(path: Path, truth: Sequence[Clip], rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from talkface_core.face.model import TalkfaceModel
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.tracking.landmarks import LandmarkNet, load_landmark_net
+from talkface_core.whole_file import write_whole
 from training.data.clip_format import ClipRecord, read_clip, read_manifest
 from training.data.clip_store import spread
+from training.data.clip_video import ClipVideoError
 from training.evaluate.clip import Heard, Judges, clip_style, draw_clip, listen_to, look_at, measure_clip
 from training.evaluate.faces import FaceOptions, Faces
 from training.evaluate.landmark_judge import find_points
@@ -53,6 +55,20 @@ class EvaluateOptions:
     num_videos: int = 3
 
 
+class PicturesWriteError(OSError):
+    """Pictures could not be written after all was measured.
+
+    Args:
+        folder: where they should have gone.
+        error: what happened there.
+        report: what was measured.
+    """
+
+    def __init__(self, folder: Path, error: Exception, report: dict[str, Any]) -> None:
+        super().__init__(f"{folder}: pictures cannot be written ({error})")
+        self.report = report
+
+
 def evaluate(
     model: TalkfaceModel,
     identity: FaceIdentity | None,
@@ -73,6 +89,7 @@ def evaluate(
     Raises:
         ValueError: no clip to measure, or weights given by path are wrong.
         WeightsError: own faces are asked for and the model has no image encoder.
+        PicturesWriteError: all is measured, and pictures cannot be written.
     """
     records = choose_records(read_manifest(options.data), options.split, options.max_clips)
     network = (landmarks or load_landmark_net()).eval()
@@ -114,7 +131,10 @@ def evaluate(
     _end_report(report, {str(mode): sums[mode].means() for mode in options.modes}, judges)
     report["seconds"] = time.monotonic() - began
     if options.pictures is not None:
-        gallery.write(options.pictures)
+        try:
+            gallery.write(options.pictures)
+        except (OSError, ClipVideoError) as error:
+            raise PicturesWriteError(options.pictures, error, report) from error
         log(f"side-by-side videos and contact_sheet.png are in {options.pictures}")
     return report
 
@@ -184,7 +204,10 @@ def _second_clips(records: Sequence[ClipRecord]) -> dict[str, ClipRecord]:
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
-    """As JSON, in one step."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(report, indent=1) + "\n")
-    partial.replace(path)
+    """As JSON, in one step, folders included.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, (json.dumps(report, indent=1) + "\n").encode())

@@ -33,9 +33,11 @@ from talkface_core.tracking.landmarks import (
     load_landmark_net,
 )
 from talkface_core.tracking.tracker import FaceTracker
+from talkface_core.whole_file import write_whole
 from training.landmarks.label import read_pictures
 from training.landmarks.teacher import Teacher
 from training.landmarks.textures import cloud, shapes, stripes
+from training.output_argument import output_file
 
 GROUPS: dict[str, Iterable[int]] = {
     "all": range(68),
@@ -200,7 +202,7 @@ def main() -> None:
     parser.add_argument("--landmarks", default="landmarks", help="landmark weights (shipped)")
     parser.add_argument("--finder", default="face_finder", help="finder weights (shipped)")
     parser.add_argument("--frames", type=int, default=12, help="frames per clip")
-    parser.add_argument("--report", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--report", type=output_file, help="write the numbers as JSON")
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     finder = FaceFinder(load_finder_net(args.finder))
@@ -226,7 +228,8 @@ def main() -> None:
     text = json.dumps(report, indent=2)
     print(text)
     if args.report:
-        args.report.write_text(text + "\n")
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(args.report, (text + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from talkface_core.face_assets import save_asset
+from training.output_argument import output_file
 from training.small_nets.loop import TimedSchedule, train_small
 from training.small_nets.run import SmallRun
 
@@ -67,8 +68,8 @@ def argument_parser(description: str | None, *, minutes: float, batch: int) -> a
     """The options of both commands, with these defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True, help="folder of training.landmarks.label")
-    parser.add_argument("--out", type=Path, required=True, help="weights file to write (.safetensors)")
-    parser.add_argument("--state", type=Path, required=True, help="checkpoint to resume from and to write")
+    parser.add_argument("--out", type=output_file, required=True, help="weights file to write (.safetensors)")
+    parser.add_argument("--state", type=output_file, required=True, help="checkpoint to resume from and to write")
     parser.add_argument("--minutes", type=float, default=minutes, help="wall time of the whole schedule")
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--lr", type=float, default=2e-3)

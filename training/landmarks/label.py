@@ -12,13 +12,16 @@ import argparse
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from talkface_core.whole_file import written_beside
 from training.landmarks.teacher import Teacher, TeacherFace
+from training.output_argument import output_folder
 
 TILE_PX = 256
 TILE_FACTOR = 2.4
@@ -69,6 +72,16 @@ def shrink(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)), scale
 
 
+def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Several arrays to one .npz, in one step.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
+    """
+    with written_beside(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
 class Shard:
     """Collects labelled faces of one data folder and writes its npz files."""
 
@@ -90,15 +103,16 @@ class Shard:
         self.frames.setdefault(small.shape[:2], []).append((small, points))
 
     def save(self, folder: Path, name: str) -> None:
-        np.save(folder / f"tiles_{name}.npy", np.stack(self.tiles))
-        np.savez(
+        with written_beside(folder / f"tiles_{name}.npy") as partial, partial.open("wb") as file:
+            np.save(file, np.stack(self.tiles))
+        save_arrays(
             folder / f"faces_{name}.npz",
             meshes=np.stack(self.meshes),
             blendshapes=np.stack(self.blendshapes),
             people=np.array(self.people),
         )
         for (height, width), pairs in self.frames.items():
-            np.savez(
+            save_arrays(
                 folder / f"frames_{name}_{width}x{height}.npz",
                 frames=np.stack([p[0] for p in pairs]),
                 points=np.stack([p[1] for p in pairs]),
@@ -114,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="data folder with manifest.csv")
     parser.add_argument("--teacher", type=Path, required=True, help="face_landmarker.task")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder for the shards")
     parser.add_argument("--without", nargs="*", default=[], help="folders of the data to leave out (stills, people)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

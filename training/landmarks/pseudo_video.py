@@ -26,10 +26,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from talkface_core.output_path import is_same_place
 from training.data.clip_format import ClipRecord, read_clip, read_manifest, write_clip, write_manifest
 from training.data.face_mesh import ExpressionBank, Mesh, canonical_meshes
 from training.data.pseudo_clip import Motion, load_motion, pseudo_clip
 from training.landmarks.teacher import Teacher
+from training.output_argument import output_folder
 
 EXPRESSION_EVERY = 5
 """Every so many frames of the videos give an expression."""
@@ -110,6 +112,8 @@ def write_pseudo_video(source: Path, out: Path, *, num_frames: int, seed: int, w
     """
     motion = load_motion(source)
     records = read_manifest(source)
+    if is_same_place(source, out):
+        raise ValueError(f"{out} is the folder that is read: give another for the clips")
     out.mkdir(parents=True, exist_ok=True)
     others = [r for r in records if r.name not in motion.meshes]
     for record in others:
@@ -134,7 +138,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prepared", type=Path, help="folder that talkface prepare wrote, stills and videos in it")
-    parser.add_argument("out", type=Path, nargs="?", help="prepared folder to write; without it, only motion is noted")
+    parser.add_argument(
+        "out", type=output_folder, nargs="?", help="prepared folder to write; without it, only motion is noted"
+    )
     parser.add_argument("--teacher", type=Path, help="face_landmarker.task; not needed where motion is noted already")
     parser.add_argument("--frames", type=int, default=8, help="frames of a clip made from a still")
     parser.add_argument("--workers", type=int, default=2, help="processes")

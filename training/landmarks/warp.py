@@ -9,13 +9,13 @@ the moved mesh itself.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from talkface_core.whole_file import written_beside
 from training.data.face_mesh import (
     RIGID_POINTS,
     ExpressionBank,
@@ -26,7 +26,8 @@ from training.data.face_mesh import (
 )
 from training.data.moving_still import turn
 from training.data.thin_plate import thin_plate_grid
-from training.landmarks.label import TILE_PX
+from training.landmarks.label import TILE_PX, save_arrays
+from training.output_argument import output_folder
 
 
 def border_points(num_a_side: int = 7) -> Mesh:
@@ -60,7 +61,9 @@ def warp_tile(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faces", type=Path, required=True, help="folder of training.landmarks.label; also written to")
+    parser.add_argument(
+        "--faces", type=output_folder, required=True, help="folder of training.landmarks.label; also written to"
+    )
     parser.add_argument("--stills", default="stills", help="shard whose faces are moved")
     parser.add_argument("--copies", type=int, default=3, help="moved versions of each still")
     parser.add_argument("--seed", type=int, default=0)
@@ -85,8 +88,9 @@ def main() -> None:
         out_tiles[index], out_meshes[index] = warp_tile(rng, tiles[source], meshes[source], reference, bank.draw(rng))
         if index % 200 == 0:
             print(f"{index} of {len(out_tiles)}", flush=True)
-    np.save(args.faces / "tiles_warped.npy", out_tiles)
-    np.savez(
+    with written_beside(args.faces / "tiles_warped.npy") as partial, partial.open("wb") as file:
+        np.save(file, out_tiles)
+    save_arrays(
         args.faces / "faces_warped.npz",
         meshes=out_meshes,
         blendshapes=np.zeros((len(out_tiles), 52), dtype=np.float32),

@@ -18,6 +18,7 @@ from training.data.clip_format import read_manifest
 from training.lip_expert.data import SpeechClip, SpeechStretches, load_speech_clips, training_records
 from training.lip_expert.gate import GateResult, gate
 from training.lip_expert.network import CODE_VERSION, SPEECH_POINTS, LipExpert, remove_pose
+from training.output_argument import output_file
 from training.small_nets.loop import TimedSchedule, train_small
 from training.small_nets.run import SmallRun
 
@@ -100,7 +101,7 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="prepared folder (talkface prepare)")
-    parser.add_argument("--out", type=Path, required=True, help="weights file to write (.safetensors)")
+    parser.add_argument("--out", type=output_file, required=True, help="weights file to write (.safetensors)")
     parser.add_argument("--leave-out-fold", type=int, help="train without this fold: an expert for measuring")
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=12.0)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from talkface_core.whole_file import write_whole
 from training.data.clip_format import ClipFormatError, ClipRecord, parse_record, write_manifest
 from training.prepare.face_eye import FaceEye, TrackingEye
 from training.prepare.file import ClipRules, Dropped, prepare_file, use_one_thread
@@ -109,7 +110,7 @@ def finish(out: Path, outcomes: Sequence[Outcome], log: Callable[[str], None]) -
     """
     records = [r for o in outcomes for r in o.records]
     dropped = sorted((d for o in outcomes for d in o.dropped), key=lambda d: (d.source, d.start_s))
-    (out / "dropped.jsonl").write_text("".join(json.dumps(asdict(d)) + "\n" for d in dropped))
+    write_whole(out / "dropped.jsonl", "".join(json.dumps(asdict(d)) + "\n" for d in dropped).encode())
     by_reason = dict(Counter(_kind(d.reason) for d in dropped).most_common())
     for reason, count in by_reason.items():
         log(f"dropped {count}: {reason}")
@@ -213,10 +214,7 @@ def _remember(out: Path, source: Source, rules: ClipRules, outcome: Outcome) -> 
         "records": [asdict(r) for r in outcome.records],
         "dropped": [asdict(d) for d in outcome.dropped],
     }
-    path = out / "done" / f"{source.name}.json"
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(note))
-    partial.replace(path)
+    write_whole(out / "done" / f"{source.name}.json", json.dumps(note).encode())
 
 
 def remembered(done: Path, source: Source, rules: ClipRules) -> Outcome | None:

@@ -94,4 +94,4 @@ def test_one_that_gives_up_is_told_in_the_loop() -> None:
         await asyncio.sleep(0)
 
     asyncio.run(run())
-    assert failures == ["Recorder: not here"]
+    assert failures == ["not here"]
