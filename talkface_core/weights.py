@@ -46,6 +46,7 @@ MAX_SHARDS = 64
 _IDENTITY_Z = "identity.z"
 _IDENTITY_OFFSETS = "identity.layer_offsets"
 _IMAGE_ENCODER = "image_encoder."
+_TRAINED_AGAINST = "trained_against"
 _STYLE_SETTINGS = "style_settings"
 """Optional field of the configuration: how E_style looks at frames; absent: `DEFAULT_STYLE_SETTINGS`."""
 _SEAL = "sha256"
@@ -66,6 +67,9 @@ class FaceWeights:
     """E_image as one pass, where the weights were trained on many people."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Licence, data, command: what the model card says in short."""
+    trained_against: tuple[str, ...] = ()
+    """Kinds of networks that were losses of this model or of what it started from (`face_recognition`,
+    `efficientnet_lite0`, `landmarks`, ...): what was a loss is no judge."""
     sha256: str = ""
     """Over config and shards; set by `save_face_weights` and `load_face_weights`."""
 
@@ -110,6 +114,8 @@ def _save(folder: Path, weights: FaceWeights, half: bool, shard_bytes: int) -> s
     if weights.networks.style_settings != DEFAULT_STYLE_SETTINGS:
         # Only what departs from it is said, so that weights keep the hash that they had before there was a choice.
         config[_STYLE_SETTINGS] = asdict(weights.networks.style_settings)
+    if weights.trained_against:
+        config[_TRAINED_AGAINST] = list(weights.trained_against)
     digest = _digest(config)
     text = json.dumps({**config, _SEAL: digest}, indent=1, sort_keys=True) + "\n"
     write_whole(folder / CONFIG_NAME, text.encode())
@@ -173,6 +179,7 @@ def load_face_weights(path: Path) -> FaceWeights:
         identity=identity,
         image_encoder=image_encoder,
         notes=config["notes"],
+        trained_against=_trained_against(config, config_path),
         sha256=_digest(config),
     )
 
@@ -204,6 +211,18 @@ def read_weights_config(path: Path) -> dict[str, Any]:
     if config.get(_SEAL, digest := _digest(config)) != digest:
         raise WeightsError(f"{path}: damaged or changed, its sha256 is not the one it holds; download or copy it again")
     return config
+
+
+def _trained_against(config: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """Networks that were losses; weights that do not say are older than the judges that ship.
+
+    Raises:
+        WeightsError: not a list of names.
+    """
+    names = config.get(_TRAINED_AGAINST, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise WeightsError(f"{path}: field {_TRAINED_AGAINST!r} is not a list of names")
+    return tuple(names)
 
 
 def _style_settings(config: dict[str, Any], path: Path) -> StyleSettings:

@@ -106,6 +106,29 @@ def load_checkpoint(path: Path, model: Mapping[str, Any] | None = None) -> Check
         WeightsError: missing, damaged or not ours.
         CheckpointMismatchError: another format version or another model.
     """
+    index = _read_index(path)
+    if model is not None:
+        check_same_model(str(path / INDEX), model, index["meta"].get("model"))
+    return Checkpoint(read_shards(path, index["shards"], "use an earlier checkpoint"), index["meta"])
+
+
+def checkpoint_meta(path: Path) -> dict[str, Any]:
+    """A checkpoint's counters and configs without its tensors.
+
+    Raises:
+        WeightsError, CheckpointMismatchError: as `load_checkpoint`.
+    """
+    meta: dict[str, Any] = _read_index(path)["meta"]
+    return meta
+
+
+def trained_against(meta: Mapping[str, Any]) -> frozenset[str]:
+    """Networks that were losses of a checkpoint, from its meta; older ones do not say."""
+    names = meta.get("trained_against", [])
+    return frozenset(str(name) for name in names) if isinstance(names, list) else frozenset()
+
+
+def _read_index(path: Path) -> dict[str, Any]:
     index_path = path / INDEX
     try:
         if index_path.stat().st_size > _MAX_INDEX_BYTES:
@@ -121,9 +144,7 @@ def load_checkpoint(path: Path, model: Mapping[str, Any] | None = None) -> Check
         raise WeightsError(f"{index_path}: not a checkpoint index")
     if index.get("version") != FORMAT_VERSION:
         raise CheckpointMismatchError(f"{index_path}: format version", FORMAT_VERSION, index.get("version"))
-    if model is not None:
-        check_same_model(str(index_path), model, index["meta"].get("model"))
-    return Checkpoint(read_shards(path, index["shards"], "use an earlier checkpoint"), index["meta"])
+    return index
 
 
 def check_same_model(where: str, expected: Mapping[str, Any], got: Any) -> None:

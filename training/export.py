@@ -24,7 +24,7 @@ from talkface_core.style.quantiser import STEP_DENOMINATOR
 from talkface_core.style.tables import fit_style_tables
 from talkface_core.style.track import StyleTrack
 from talkface_core.weights import STYLE_TRACK_NAME, FaceWeights, save_face_weights
-from training.checkpoint import latest_checkpoint, load_checkpoint
+from training.checkpoint import checkpoint_meta, latest_checkpoint, load_checkpoint, trained_against
 from training.config import ModelConfig, TrainConfig
 from training.config_values import from_dict
 from training.data.clip_format import Clip, ClipRecord, read_clip, read_manifest
@@ -120,11 +120,19 @@ def export_run(options: ExportOptions) -> str:
         identity=_identity(networks, persons.index(person), read[clips.face.name]),
         image_encoder=networks.identities.encoder,
         notes=dict(options.notes),
+        trained_against=_trained_against(options),
     )
     digest = save_face_weights(options.out, weights)
     reel = chain_tracks([sigma_tracks[r.name] for r in clips.reel])
     StyleTrack(reel, Fraction(25)).save(options.out / STYLE_TRACK_NAME)
     return digest
+
+
+def _trained_against(options: ExportOptions) -> tuple[str, ...]:
+    """Networks that were losses of the run or of the one that is blended in."""
+    runs = [options.run] if options.blend is None else [options.run, options.blend]
+    paths = [latest_checkpoint(run / "checkpoints") for run in runs]
+    return tuple(sorted({name for p in paths if p is not None for name in trained_against(checkpoint_meta(p))}))
 
 
 def _load_networks(options: ExportOptions) -> tuple[TrainNetworks, list[str]]:

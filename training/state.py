@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.interfaces import STYLE_VALUES
 from talkface_core.module_fill import fill_module
-from training.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint, trained_against
 from training.config import TrainConfig
 from training.networks import TrainNetworks
 
@@ -45,6 +45,8 @@ class TrainState:
     """Wall time of the run so far, over all resumptions."""
     rate_scale: Tensor = field(default_factory=lambda: torch.ones(STYLE_VALUES))
     """[V] running Laplace scale of style innovations, in steps."""
+    trained_against: frozenset[str] = frozenset()
+    """Networks that were losses, here or in what this run started from."""
 
 
 def new_state(config: TrainConfig, persons: list[str], device: torch.device) -> TrainState:
@@ -59,7 +61,13 @@ def new_state(config: TrainConfig, persons: list[str], device: torch.device) -> 
     ema.discriminator = ema.mouth_discriminator = None
     optimizer_g, optimizer_d = make_optimizers(config, networks)
     return TrainState(
-        networks, ema, optimizer_g, optimizer_d, persons, rate_scale=torch.ones(STYLE_VALUES, device=device)
+        networks,
+        ema,
+        optimizer_g,
+        optimizer_d,
+        persons,
+        rate_scale=torch.ones(STYLE_VALUES, device=device),
+        trained_against=frozenset(config.loss.networks()),
     )
 
 
@@ -127,6 +135,7 @@ def to_checkpoint(state: TrainState, config: TrainConfig, *, with_moments: bool 
         "model": dataclasses.asdict(config.model),
         "recipe": config.recipe,
         "has_moments": with_moments,
+        "trained_against": sorted(state.trained_against),
     }
     return Checkpoint(tensors, meta)
 
@@ -156,6 +165,7 @@ def restore(state: TrainState, checkpoint: Checkpoint, where: str) -> None:
         for prefix, optimizer in _optimizers(state):
             _restore_moments(optimizer, checkpoint.under(prefix), parameters, f"{where}: {prefix}")
     state.step, state.images, state.elapsed_s = step, images, elapsed_s
+    state.trained_against |= trained_against(checkpoint.meta)
 
 
 def initialise_from(state: TrainState, checkpoint: Checkpoint, where: str) -> None:
@@ -188,6 +198,7 @@ def initialise_from(state: TrainState, checkpoint: Checkpoint, where: str) -> No
     fill_module(state.networks, {**own, **merged}, where, _EARLIER)
     averaged = {n: t for n, t in state.networks.state_dict().items() if n in state.ema.state_dict()}
     state.ema.load_state_dict(averaged)
+    state.trained_against |= trained_against(checkpoint.meta)
 
 
 def _start_encoder_at_table(source: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -20,7 +20,7 @@ from talkface_core.face.networks import FaceNetworks, seeded_networks
 from talkface_core.interfaces import FaceIdentity
 from talkface_core.style.path import DEFAULT_STYLE_SETTINGS, StyleSettings
 from talkface_core.style.tables import fit_style_tables, synthetic_tracks
-from talkface_core.weights import FaceWeights, load_face_weights, save_face_weights
+from talkface_core.weights import CONFIG_NAME, FaceWeights, load_face_weights, save_face_weights
 
 CONFIG = GeneratorConfig(resolution_px=16, latent_dim=64, channel_base=128, channel_max=16, mapping_layers=2)
 
@@ -257,3 +257,17 @@ def test_a_shard_is_listed_once(saved: Path, tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match="is listed twice"):
         load_face_weights(folder)
+
+
+def test_weights_say_what_they_were_trained_against(tmp_path: Path) -> None:
+    plain = save_face_weights(tmp_path / "plain", weights())
+    assert "trained_against" not in json.loads((tmp_path / "plain" / CONFIG_NAME).read_text())
+    judged = dataclasses.replace(weights(), trained_against=("efficientnet_lite0", "face_recognition"))
+    assert save_face_weights(tmp_path / "judged", judged) != plain
+    assert load_face_weights(tmp_path / "judged").trained_against == ("efficientnet_lite0", "face_recognition")
+    assert load_face_weights(tmp_path / "plain").trained_against == ()
+    config = json.loads((tmp_path / "judged" / CONFIG_NAME).read_text())
+    del config["sha256"]
+    (tmp_path / "judged" / CONFIG_NAME).write_text(json.dumps({**config, "trained_against": "everything"}))
+    with pytest.raises(WeightsError, match="'trained_against' is not a list of names"):
+        load_face_weights(tmp_path / "judged")

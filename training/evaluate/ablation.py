@@ -19,6 +19,15 @@ BEHAVIOUR_COLUMNS = (
     ("LMD/eyes↓", "lmd_mouth_over_eyes"),
     ("warped↓", "lmd_mouth_warped"),
 )
+LIKENESS_COLUMNS = (
+    ("same≈", "identity_similarity_of_original"),
+    ("identity↑", "identity_similarity"),
+    ("strangers", "identity_similarity_of_strangers"),
+    ("distance↓", "recogniser_distance"),
+    ("right↑", "recognised"),
+    ("eff-sim↑", "efficientnet_similarity"),
+    ("FD-eff↓", "fd_efficientnet"),
+)
 ROWS = (("Baseline", "baseline"), ("w/o LipSync", "lipsync"), ("w/o VideoRef", "videoref"))
 
 
@@ -44,9 +53,9 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def table_one(report: Mapping[str, Any]) -> str:
-    """One line per mode with the columns of Table I, then what the face does, then what is missing and why."""
+    """Table I's columns, what the face does and whose it is, one line per mode each; then what is missing and why."""
     lines = []
-    for columns in ((*COLUMNS, *EXTRA_COLUMNS), BEHAVIOUR_COLUMNS):
+    for columns in ((*COLUMNS, *EXTRA_COLUMNS), BEHAVIOUR_COLUMNS, LIKENESS_COLUMNS):
         lines.append(_line("mode", [name for name, _ in columns]))
         for mode, values in report["modes"].items():
             lines.append(_line(mode, [_cell(values.get(key)) for _, key in columns]))

@@ -22,6 +22,7 @@ from training.data.clip_store import resize_clip, resize_frames
 from training.data.sampler import audio_window
 from training.data.stored_points import StoredPoints
 from training.data.synthetic_voice import grid_sentence
+from training.evaluate.likeness_judge import LikenessJudge
 from training.evaluate.through_wire import WireSettings, sound_through_opus, style_through_codec
 from training.metrics import (
     FACE_POINTS,
@@ -51,6 +52,7 @@ from training.metrics.behaviour import (
 from training.metrics.closure import closure
 from training.metrics.inception import FidFeatures
 from training.metrics.landmark_distance import eye_distance, warped_landmark_distance
+from training.metrics.likeness import Look
 from training.metrics.lip_sync_error import LipSyncScorer, syncnet_crop
 from training.metrics.motion import head_motion
 from training.metrics.speech import quiet_frames
@@ -67,6 +69,7 @@ class Judges:
     points: PointFinder
     inception: FidFeatures | Unavailable
     lip_sync: LipSyncScorer | Unavailable
+    likeness: LikenessJudge
 
 
 @dataclass(slots=True)
@@ -75,6 +78,8 @@ class Measured:
 
     values: dict[str, float | None] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    look: Look | None = None
+    """What the judges of likeness see in the drawn frames."""
 
 
 def clip_style(model: TalkfaceModel, clip: Clip) -> NDArray[np.float32]:
@@ -169,6 +174,8 @@ class Truth:
     """[R, R] bool: static background."""
     style: NDArray[np.float32]
     """[T, V] of the clip's own picture."""
+    look: Look
+    """What the judges of likeness see in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +198,8 @@ def look_at(model: TalkfaceModel, clip: Clip, judges: Judges) -> Truth:
     """The true side of every comparison."""
     frames = frames_to_unit(resize_frames(clip.frames, model.info.resolution_px))
     points = judges.points(frames)
-    return Truth(clip, frames, points, static_background_mask(frames, points), clip_style(model, clip))
+    still = static_background_mask(frames, points)
+    return Truth(clip, frames, points, still, clip_style(model, clip), judges.likeness.look(frames, points))
 
 
 @torch.inference_mode()
@@ -214,6 +222,7 @@ def measure_clip(truth: Truth, drawn: NDArray[np.uint8], judges: Judges, heard: 
         values["ssim"], values["ms_ssim"] = float(ssim(real, fake).mean()), None
         result.missing["ms_ssim"] = f"frames below {MS_SSIM_LEAST_PX} pixels have no five scales"
     fake_points = judges.points(fake)
+    result.look = judges.likeness.look(fake, fake_points)
     # 256 px is the reference size of every landmark distance here, whatever is drawn.
     scale = 256 / side
     for name, indices in (("mouth", MOUTH_POINTS), ("face", FACE_POINTS)):

@@ -69,6 +69,12 @@ class Faces:
         """What draws, for reports."""
         return self._shared.runtime
 
+    @property
+    def trained_against(self) -> frozenset[str]:
+        """Networks that were losses of the weights, or of the faces: no judges of them."""
+        tuned = self._options.whose is Whose.TUNED
+        return frozenset((*self._model.weights.trained_against, *(self._options.tuning.networks() if tuned else ())))
+
     def renderer(self, clip: Clip) -> Renderer:
         """What draws this clip.
 

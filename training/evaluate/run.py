@@ -22,6 +22,7 @@ from training.data.clip_video import ClipVideoError
 from training.evaluate.clip import Heard, Judges, clip_style, draw_clip, listen_to, look_at, measure_clip
 from training.evaluate.faces import FaceOptions, Faces
 from training.evaluate.landmark_judge import find_points
+from training.evaluate.likeness_judge import load_likeness_judge
 from training.evaluate.mode_sums import ModeSums
 from training.evaluate.pictures import Gallery
 from training.evaluate.through_wire import WireSettings
@@ -29,8 +30,6 @@ from training.metrics import Unavailable, frames_to_unit
 from training.metrics.inception import load_fid_features
 from training.metrics.lip_sync_error import load_lip_sync_scorer
 from training.mode import Mode
-
-NO_FACE_RECOGNISER = "there is no face recognition network here; own_feature_similarity compares our own features"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +96,7 @@ def evaluate(
         points=lambda frames: find_points(network, frames),
         inception=load_fid_features(options.inception),
         lip_sync=load_lip_sync_scorer(options.syncnet),
+        likeness=load_likeness_judge(),
     )
     faces = Faces(model, identity, options.faces, options.runtime, log)
     report = _begin_report(model, faces, options, len(records))
@@ -128,7 +128,10 @@ def evaluate(
             gallery.add_drawn(index, mode, drawn)
         left = (time.monotonic() - began) / (index + 1) * (len(records) - index - 1)
         log(f"[{index + 1}/{len(records)}] {record.name}  {left:.0f} s left")
-    _end_report(report, {str(mode): sums[mode].means() for mode in options.modes}, judges)
+    for mode in options.modes:
+        report["modes"][str(mode)], missing = sums[mode].means(report["trained_against"])
+        report["missing"] |= missing
+    _end_report(report, judges)
     report["seconds"] = time.monotonic() - began
     if options.pictures is not None:
         try:
@@ -149,6 +152,7 @@ def _begin_report(model: TalkfaceModel, faces: Faces, options: EvaluateOptions, 
         "identity": str(options.faces.whose),
         "through_wire": None if wire is None else {**asdict(wire), "style_hz": float(wire.style_hz)},
         "landmarks": "talkface landmark network, pixels of a 256 px crop, mean points of both sets laid on one another",
+        "trained_against": sorted(faces.trained_against),
         "num_clips": num_clips,
         "modes": {},
         "missing": {},
@@ -156,14 +160,13 @@ def _begin_report(model: TalkfaceModel, faces: Faces, options: EvaluateOptions, 
     }
 
 
-def _end_report(report: dict[str, Any], means: dict[str, dict[str, float | None]], judges: Judges) -> None:
-    """Put the means in, and for what has none the reason."""
+def _end_report(report: dict[str, Any], judges: Judges) -> None:
+    """Give a reason to every mean that is null, and to no other."""
     reasons: dict[str, str] = report["missing"]
     if isinstance(judges.inception, Unavailable):
         reasons["fid"] = judges.inception.reason
-    reasons["identity_similarity"] = NO_FACE_RECOGNISER
-    reasons["recognised"] = "the clips show one person"
-    report["modes"] = means
+    reasons["recognised_by_colours"] = "the clips show one person"
+    means: dict[str, dict[str, float | None]] = report["modes"]
     # A reason that holds for some clips is none for a mean over the others.
     report["missing"] = {n: why for n, why in reasons.items() if any(m.get(n) is None for m in means.values())}
 

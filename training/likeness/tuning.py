@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from talkface_core.face.generator import Generator, SynthesisLayer, ToRgb
 from talkface_core.face.networks import FaceNetworks, base_latents
 from talkface_core.interfaces import FaceIdentity
+from talkface_core.judges import efficientnet, face_recognition
 from talkface_core.judges.efficientnet import load_efficientnet
 from talkface_core.judges.face_recognition import load_face_recogniser
 from talkface_core.tracking.landmarks import CROP_PX, INNER_LIPS, OUTER_EYE_CORNERS, load_landmark_net
@@ -60,6 +61,11 @@ class TuningConfig:
     def __post_init__(self) -> None:
         if not (self.seconds > 0 and self.max_steps >= 1):
             raise ValueError(f"tuning needs time and steps, not {self.seconds} s and {self.max_steps} steps")
+
+    def networks(self) -> tuple[str, ...]:
+        """Kinds of trained networks that tuning looks through: no judges of what comes out."""
+        weights = {efficientnet.KIND: self.look, face_recognition.KIND: self.identity, "landmarks": self.lips}
+        return tuple(name for name, weight in weights.items() if weight > 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from talkface_core.judges import face_recognition
+
 
 def require(holds: bool, name: str, problem: str) -> None:
     """A config's field is as it must be.
@@ -77,6 +79,17 @@ class LossConfig:
     last see things."""
     vgg16_weights: str = ""
     """Path of torchvision's VGG-16 weights."""
+
+    def networks(self) -> tuple[str, ...]:
+        """Kinds of trained networks that terms of this loss look through: no judges of what comes out."""
+        used = {
+            "landmarks": self.sync > 0 or self.contrastive > 0,
+            "lip_expert": self.contrastive > 0,
+            face_recognition.KIND: self.identity > 0,
+        }
+        if self.perceptual > 0 and self.perceptual_backend != "random_vgg16":
+            used[self.perceptual_backend] = True
+        return tuple(sorted(name for name, is_used in used.items() if is_used))
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

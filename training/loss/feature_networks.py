@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talkface_core.judges.efficientnet import load_efficientnet
-from talkface_core.judges.face_recognition import FaceRecogniser, load_face_recogniser
+from talkface_core.judges.face_recognition import KIND, FaceRecogniser, load_face_recogniser
 from talkface_core.tracking.landmarks import CROP_PX, LandmarkNet, load_landmark_net
 from training.loss.config import LossConfig
 from training.loss.judged import EfficientNetDistance, FaceMapDistance
@@ -111,7 +111,7 @@ def load_feature_networks(
     """
     uses_landmarks = loss.sync > 0 or (loss.perceptual > 0 and loss.perceptual_backend == "landmarks")
     landmarks = load_landmark_net().to(device) if uses_landmarks or loss.contrastive > 0 else None
-    recogniser = load_face_recogniser().to(device) if uses_recogniser(loss) else None
+    recogniser = load_face_recogniser().to(device) if KIND in loss.networks() else None
     perceptual = _perceptual_distance(loss, device, landmarks, recogniser) if loss.perceptual > 0 else None
     return FeatureNetworks(
         landmarks,
@@ -119,11 +119,6 @@ def load_feature_networks(
         lip_expert if loss.contrastive > 0 else None,
         recogniser if loss.identity > 0 else None,
     )
-
-
-def uses_recogniser(loss: LossConfig) -> bool:
-    """Whether a term looks through the face recogniser."""
-    return loss.identity > 0 or (loss.perceptual > 0 and loss.perceptual_backend == "face_recognition")
 
 
 def _perceptual_distance(

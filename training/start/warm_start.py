@@ -73,4 +73,5 @@ def _from_face_weights(path: Path) -> Checkpoint:
         "channel_base": config.channel_base,
         "channel_max": config.channel_max,
     }
-    return Checkpoint(tensors, {"model": model, "persons": [SHIPPED_PERSON]})
+    meta = {"model": model, "persons": [SHIPPED_PERSON], "trained_against": list(weights.trained_against)}
+    return Checkpoint(tensors, meta)
