@@ -4,6 +4,9 @@ One task (`RtcCall.run`) waits for whatever comes first: a signalling event, the
 connection, new addresses of this machine. To negotiate anew, either side joins its room again; the server then gives
 both a new generation, and the one that was there first makes the offer. The old connection stays in use until the new
 one is up: when the network comes back on the same path, media flows again at once and nothing was lost.
+
+Once there is a connection, whatever the signalling server says is advice: a leave ends a call only when the connection
+has ended too, and a server that refuses, talks nonsense or forges descriptions is joined again.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from protocol.errors import (
-    IdleTimeoutError,
+    ProtocolError,
     RateLimitedError,
     ServerBusyError,
     SignallingError,
     SignallingUnreachableError,
 )
 from protocol.interfaces import Clock
+from protocol.rate_limit import TokenBucket
 from protocol.signalling.messages import Description, DescriptionKind, PeerJoined, PeerLeft
 from talkface.rtc.errors import LinkError
 from talkface.rtc.link_life import LinkState
@@ -41,6 +45,8 @@ CLOSED_GRACE_S = 1.0
 FIRST_ATTEMPT_S = 30.0
 RETRY_ATTEMPT_S = 12.0
 """Longest attempt to reconnect; five round trips of 2 s fit."""
+MEETINGS_BURST, MEETINGS_PER_S = 16, 0.5
+"""Each makes a connection: a server that announces one after the other must not starve the one in use."""
 _SIGNALLING_RETRIES_S = (0.1, 0.3, 0.5, 1.0)
 _RETRYABLE = (SignallingUnreachableError, RateLimitedError, ServerBusyError)
 
@@ -135,6 +141,9 @@ class RtcCall(Generic[L]):
         self.reconnects = 0
         self.state = CallState.WAITING
         self._generation = -1
+        self._peer_left = False
+        """The server says that it left for good."""
+        self._meetings = TokenBucket(MEETINGS_BURST, MEETINGS_PER_S)
         self._descriptions: asyncio.Queue[Description] = asyncio.Queue(4)
         self._attempt: asyncio.Task[L] | None = None
         self._addresses = frozenset(self._watch.addresses())
@@ -157,11 +166,11 @@ class RtcCall(Generic[L]):
                 await asyncio.wait(waiting, timeout=self._watch.interval_s, return_when=asyncio.FIRST_COMPLETED)
                 if event.done():
                     finished, event = event.result(), None
-                    if isinstance(finished, PeerLeft) and finished.is_final:
-                        return
                     self._handle(finished)
                 if self._attempt is not None and self._attempt.done():
                     self._finish_attempt(self._attempt)
+                if self._peer_left and not self._is_alive(self._clock.now_us()):
+                    return
                 if self._is_lost() and self._attempt is None:
                     if event is not None:
                         await _cancel(event)
@@ -192,10 +201,14 @@ class RtcCall(Generic[L]):
                 logger.info("signalling: %s", error)
                 await asyncio.sleep(_SIGNALLING_RETRIES_S[min(attempt, len(_SIGNALLING_RETRIES_S) - 1)])
                 attempt += 1
+            except ProtocolError as error:  # a description of somebody who does not know the secret
+                if self.link is None:
+                    raise
+                logger.warning("signalling: %s", error)
 
-    def _may_try_again(self, error: SignallingError) -> bool:
-        """Nobody came in time, or no answer to the join in time: that ends the wait for a call, not a call."""
-        return isinstance(error, _RETRYABLE) or (isinstance(error, IdleTimeoutError) and self.link is not None)
+    def _may_try_again(self, error: ProtocolError) -> bool:
+        """What ends the wait for a call does not end a call."""
+        return isinstance(error, _RETRYABLE) or self.link is not None
 
     async def _meet_again(self) -> None:
         """Join the room anew, so that both sides negotiate."""
@@ -211,7 +224,14 @@ class RtcCall(Generic[L]):
             self._retry_at_us = self._clock.now_us() + 500_000
 
     def _handle(self, event: PeerJoined | PeerLeft | Description) -> None:
+        if isinstance(event, PeerLeft):
+            self._peer_left = event.is_final
+            return
         if isinstance(event, PeerJoined):
+            if not self._meetings.take(1, self._clock.now_us() / 1e6):
+                logger.warning("signalling: too many meetings, one is passed over")
+                return
+            self._peer_left = False
             self._generation = event.generation
             self._descriptions = asyncio.Queue(4)
             self._cancel_attempt()
@@ -219,8 +239,7 @@ class RtcCall(Generic[L]):
                 self._show(CallState.INTERRUPTED if self.link else CallState.CONNECTING)
             self._attempt = asyncio.ensure_future(self._negotiate(event, self._descriptions))
             return
-        is_expected = isinstance(event, Description) and event.generation == self._generation
-        if isinstance(event, Description) and is_expected and not self._descriptions.full():
+        if event.generation == self._generation and not self._descriptions.full():
             self._descriptions.put_nowait(event)
 
     # --- one attempt ---
@@ -251,7 +270,7 @@ class RtcCall(Generic[L]):
         error = attempt.exception()
         if error is None:
             self._adopt(attempt.result())
-        elif isinstance(error, LinkError | SignallingUnreachableError):
+        elif isinstance(error, LinkError) or (isinstance(error, ProtocolError) and self._may_try_again(error)):
             logger.info("attempt failed: %s", error)
             self._retry_at_us = self._clock.now_us() + int(CLOSED_GRACE_S * 1e6)
         else:

@@ -14,7 +14,7 @@ from protocol.errors import IdleTimeoutError, SignallingUnreachableError, WrongS
 from protocol.interfaces import PacketCost, ReceivedPacket
 from protocol.signalling.client import SignallingClient
 from protocol.signalling.guard import SignallingLimits
-from protocol.signalling.messages import Description, PeerJoined, PeerLeft
+from protocol.signalling.messages import Description, PeerJoined, PeerLeft, Refused, encode_signalling
 from protocol.signalling.server import SignallingServer
 from talkface.options import NetworkOptions
 from talkface.rough_network.control import DetourControl, DetouredSignalling
@@ -221,6 +221,50 @@ def test_an_hour_alone_before_a_call_is_said(lab: LinkLab) -> None:
             call = End(lab, SignallingClient(f"ws://127.0.0.1:{server.port}", room="kitchen", secret="tea")).call
             with pytest.raises(IdleTimeoutError):
                 await asyncio.wait_for(call.run(), 10)
+
+    asyncio.run(run())
+
+
+FORGED: dict[str, list[bytes | str]] = {
+    "garbage": [b"garbage"],
+    "text": ["hello"],
+    "leave": [encode_signalling(PeerLeft(is_final=True))],
+    "refusals": [encode_signalling(Refused(code="wrong-secret", reason="no"))] * 3,
+    "another code": [encode_signalling(Refused(code="a new one", reason=""))],
+    "replaced": [encode_signalling(Refused(code="replaced", reason=""))],
+    "meetings": [encode_signalling(PeerJoined(generation=n, is_offerer=bool(n % 2))) for n in range(100, 400)],
+    "descriptions": [
+        encode_signalling(Description(generation=1, kind=kind, sdp="v=0", mac=bytes(32)))
+        for kind in ("offer", "answer")
+    ],
+    "a message over the limit": [bytes(30_000)],
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_nothing_that_the_server_says_ends_a_call_in_which_media_flows(
+    name: str, lab: LinkLab, speech_packets: list[bytes]
+) -> None:
+    async def run() -> None:
+        server = SignallingServer("127.0.0.1", 0)
+        await server.start()
+        url = f"ws://127.0.0.1:{server.port}"
+        ends = [End(lab, SignallingClient(url, room="kitchen", secret="tea")) for _ in "ab"]
+        tasks = [asyncio.ensure_future(end.run(speech_packets)) for end in ends]
+        await lab.until(lambda: all(end.heard_s for end in ends))
+        for peer in list(server._peers):
+            for frame in FORGED[name]:
+                await peer.socket.send(frame)
+        await asyncio.sleep(0.5)
+        counts = [len(end.heard_s) for end in ends]
+        await asyncio.sleep(1.5)
+        assert not any(task.done() for task in tasks)
+        assert all(len(end.heard_s) > count + 15 for end, count in zip(ends, counts, strict=True))
+        assert all(CallState.INTERRUPTED not in end.states for end in ends)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await server.stop()
 
     asyncio.run(run())
 
