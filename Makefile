@@ -29,5 +29,5 @@ type: $(STAMP) ## mypy
 soak: $(STAMP) ## a call of 15 minutes with a 100 ppm clock difference
 	$(BIN)/python -m pytest -m soak -s
 
-bench: $(STAMP) ## speed of the models and the codec on this machine
-	for f in benchmarks/bench_*.py; do $(BIN)/python $$f; done
+bench: $(STAMP) ## what is fast and slow here: benchmarks/performance.json, docs/performance.md; 10 minutes
+	$(BIN)/python -m benchmarks

@@ -1,7 +1,6 @@
 """The CPU runtime: the drawing graph compiled by OpenVINO.
 
-Measured at 256 px on two AMX cores with 8192/256 channels: 9 ms per frame in bfloat16, 30 ms in float32 (torch: 79 ms);
-with the 4096/256 that ship on two cores without AVX-512: 40 ms in float32 on one of them, so 20 with a frame on each.
+docs/performance.md has its milliseconds per frame in both number types, on one thread and on two, beside torch's.
 Converting the networks takes seconds, so the converted graph is kept in the user's cache folder, under a name that
 covers weights, code and OpenVINO's version; a damaged or missing entry is made again.
 """
