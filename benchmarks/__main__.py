@@ -17,6 +17,9 @@ from benchmarks.performance import ROOT
 from benchmarks.registry import BENCHMARKS, UnknownBenchmarkError, chosen
 from benchmarks.run import run_benchmarks
 from benchmarks.table import MarkersMissingError, check_page, with_numbers
+from talkface.program import run_to_exit
+from talkface_core.output_path import OutputPathError, check_output_file
+from talkface_core.whole_file import write_whole
 
 JSON_PATH = ROOT / "benchmarks/performance.json"
 TABLE_PATH = ROOT / "docs/performance.md"
@@ -39,18 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         json_path, table_path = JSON_PATH, TABLE_PATH
     try:
         benchmarks = chosen(None if options.only is None else options.only.split(","))
+        for path in filter(None, (json_path, table_path)):
+            check_output_file(path)
         if table_path is not None:
             check_page(table_path)
-    except (UnknownBenchmarkError, MarkersMissingError, OSError) as error:
+    except (UnknownBenchmarkError, MarkersMissingError, OutputPathError, OSError) as error:
         parser.error(str(error))
     run = run_benchmarks(benchmarks, settings, say=lambda line: print(line, file=sys.stderr, flush=True))
     text = run.performance.to_json()
     if json_path is not None:
-        json_path.write_text(text)
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(json_path, text.encode())
     else:
         print(text, end="")
     if table_path is not None:
-        table_path.write_text(with_numbers(table_path.read_text(), run.performance))
+        write_whole(table_path, with_numbers(table_path.read_text(), run.performance).encode())
     if run.crashed:
         sys.exit(f"benchmarks: {', '.join(run.crashed)} crashed; the errors are above")
 
@@ -75,4 +81,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_exit(main)

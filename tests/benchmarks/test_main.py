@@ -22,7 +22,7 @@ def test_json_on_standard_output_and_progress_beside_it(capsys: pytest.CaptureFi
 
 
 def test_files_that_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page, file = tmp_path / "page.md", tmp_path / "numbers.json"
+    page, file = tmp_path / "page.md", tmp_path / "new folder/numbers.json"
     page.write_text(f"{BEGIN}\n{END}\n")
     main(["--only", "jitter_buffer", "--samples", "5", "--json", str(file), "--table", str(page)])
     assert capsys.readouterr().out == ""
@@ -36,6 +36,7 @@ def test_files_that_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--only", "drawin"], f"'drawin' is unknown; choose from {', '.join(b.name for b in BENCHMARKS)}"),
         (["--samples", "0"], "--samples must be at least 1"),
         (["--table", "nowhere.md"], "nowhere.md"),
+        (["--json", "/"], "/ is a folder"),
     ],
 )
 def test_nothing_is_measured_when_the_command_line_is_wrong(
