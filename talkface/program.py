@@ -1,12 +1,12 @@
-"""How a program of ours speaks and ends: line by line, and what the user got wrong as one line and an exit code."""
+"""How a program of ours ends: what the user got wrong as one line and an exit code."""
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 
 from talkface.errors import UserError
+from talkface.terminal import open_terminal, warn
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -16,18 +16,12 @@ ERROR_PREFIX = "talkface: "
 
 def run_to_exit(work: Callable[[], object]) -> None:
     """Do `work`; exit with a code when it could not be done."""
-    _write_line_by_line()
+    open_terminal()
     try:
         work()
     except UserError as error:
-        print(f"{ERROR_PREFIX}{error}", file=sys.stderr)
+        # Indented, a further line cannot pass for one of ours.
+        warn(f"{ERROR_PREFIX}{error}".replace("\n", "\n    "))
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-
-
-def _write_line_by_line() -> None:
-    """Python keeps what goes to a file or a pipe until there are 8 kB: a log would show nothing for minutes."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)

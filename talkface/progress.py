@@ -13,6 +13,9 @@ from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
+
+from talkface.terminal import TerminalConsole, one_line
 
 EventValue = str | int | float | None
 
@@ -51,13 +54,14 @@ class ConsoleProgress:
     """One line on standard error that says what is going on; plain lines when it is not a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or TerminalConsole(stderr=True)
         self._status: Status | None = None
         self._next_tick_s = 0.0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._status = self._console.status("starting")
+            spinner = "dots" if self._console.encoding.startswith("utf") else "line"
+            self._status = self._console.status("starting", spinner=spinner)
             self._status.start()
         return self
 
@@ -80,13 +84,13 @@ class ConsoleProgress:
             self._show(text)
 
     def note(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", markup=False, highlight=False)
+        self._console.print(f"note: {one_line(text)}", style="yellow")
 
     def _show(self, text: str) -> None:
         if self._status is not None:
-            self._status.update(text)
+            self._status.update(Text(one_line(text)))
         else:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(one_line(text))
 
 
 class JsonProgress:

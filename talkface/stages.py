@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, ProgressColumn
+
+from talkface.terminal import TerminalConsole, warn
 
 Stage = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and of how much (None: nobody knows)."""
@@ -25,13 +26,13 @@ def show_stages(*columns: ProgressColumn, amount: Callable[[int], str] = str) ->
         columns: of the bar; rich's own without any.
         amount: how a line spells how much is done.
     """
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     if not console.is_terminal:
         yield StageLines(amount)
         return
     with Progress(*columns or Progress.get_default_columns(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        yield lambda what, done, total: bar.update(task, description=escape(what), completed=done, total=total)
 
 
 class StageLines:
@@ -50,4 +51,4 @@ class StageLines:
         if is_new or is_end or now_s - self._last[1] >= LINE_INTERVAL_S:
             self._what, self._last = what, (done, now_s)
             of = f" of {self._amount(total)}" if total is not None else ""
-            print(f"{what}: {self._amount(done)}{of}", file=sys.stderr, flush=True)
+            warn(f"{what}: {self._amount(done)}{of}")

@@ -57,6 +57,7 @@ BASE: dict[str, set[str]] = {
         "talkface.portrait",
         "talkface.program",
         "talkface.progress",
+        "talkface.terminal",
         "talkface.typed_json",
     },
 }

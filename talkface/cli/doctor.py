@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from talkface.terminal import TerminalConsole, say
+
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
@@ -20,21 +22,21 @@ def doctor(
 
     Exits with 1 when something is missing that no call works without.
     """
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from talkface.doctor.check import State
     from talkface.doctor.run import run_checks
 
     checks = run_checks()
     if as_json:
-        typer.echo(json.dumps([check.as_dict() for check in checks], indent=2))
+        say(json.dumps([check.as_dict() for check in checks], indent=2))
     else:
         colours = {State.OK: "green", State.OPTIONAL: "yellow", State.MISSING: "red"}
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for check in checks:
-            state = f"[{colours[check.state]}]{check.state.value}[/]"
+            state = Text(check.state.value, style=colours[check.state])
             table.add_row(state, check.name, check.found + (f"\n-> {check.fix}" if check.fix else ""))
-        Console().print(table)
+        TerminalConsole().print(table)
     if any(check.state is State.MISSING for check in checks):
         raise typer.Exit(1)

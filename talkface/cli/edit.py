@@ -10,6 +10,7 @@ import typer
 from talkface.cli.from_options import from_options
 from talkface.edit.options import EditOptions
 from talkface.errors import UserError
+from talkface.terminal import say, warn
 
 if TYPE_CHECKING:
     from talkface.edit.face_edit import Step
@@ -42,10 +43,10 @@ class _Terminal:
     """Results on standard output, notes and progress on standard error."""
 
     def result(self, text: str) -> None:
-        typer.echo(text)
+        say(text)
 
     def note(self, text: str) -> None:
-        typer.echo(text, err=True)
+        warn(text)
 
     def stages(self) -> AbstractContextManager[Step]:
         """Says how far each stage is."""

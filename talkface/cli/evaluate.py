@@ -12,6 +12,7 @@ from talkface.cli.from_options import from_options
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
 from talkface.outputs import Delivery
+from talkface.terminal import say, warn
 from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 
 
@@ -105,13 +106,13 @@ def evaluate(wanted: EvaluateArguments) -> None:
         if wanted.identity != "default" and whose is Whose.ONE:
             face = identity_for_model(read_identity(Path(wanted.identity).read_bytes()), model.info)
         try:
-            result = run_evaluation(model, face, options, log=lambda text: typer.echo(text, err=True))
+            result = run_evaluation(model, face, options, log=warn)
         except PicturesWriteError as error:
             result = error.report
             delivery.add_problem(str(error))
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
-    delivery.attempt("the table", lambda: typer.echo(table_one(result)))
+    delivery.attempt("the table", lambda: say(table_one(result)))
     if wanted.report is not None:
         report = wanted.report
         delivery.attempt(str(report), lambda: write_report(report, result))
@@ -140,6 +141,6 @@ def table2(wanted: TableTwoArguments) -> None:
     paths = {"baseline": wanted.baseline, "lipsync": wanted.lipsync, "videoref": wanted.videoref}
     try:
         reports = {name: read_report(path) for name, path in paths.items() if path is not None}
-        typer.echo(table_two(reports, wanted.mode))
+        say(table_two(reports, wanted.mode))
     except ReportError as error:
         raise UserError(str(error)) from error

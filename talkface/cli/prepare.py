@@ -11,6 +11,7 @@ import typer
 from talkface.cli.from_options import from_options
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
+from talkface.terminal import say
 
 
 def register(app: typer.Typer) -> None:
@@ -91,13 +92,13 @@ def prepare(wanted: PrepareArguments) -> None:
         if wanted.engine == "ray":
             from training.prepare.ray_engine import prepare_with_ray
 
-            prepare_with_ray(options, address=wanted.ray_address, log=typer.echo)
+            prepare_with_ray(options, address=wanted.ray_address, log=say)
         else:
-            prepare_local(options, log=typer.echo)
+            prepare_local(options, log=say)
         if wanted.shards is not None:
             from training.data.shards import write_shards
 
             paths = write_shards(wanted.out, wanted.shards, wanted.clips_per_shard)
-            typer.echo(f"{len(paths)} shards in {wanted.shards}")
+            say(f"{len(paths)} shards in {wanted.shards}")
     except (PrepareError, ClipFormatError, WeightsError, OSError) as error:
         raise UserError(str(error)) from error

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from protocol.signalling.guard import SignallingLimits
 from protocol.signalling.server import SignallingServer
 from talkface.cli.from_options import from_options
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
+from talkface.terminal import say
 
 DEFAULT_PORT = 8765
 
@@ -68,12 +67,12 @@ async def _serve(server: SignallingServer, host: str) -> None:
             loop.add_signal_handler(number, stop.set)
     async with server:
         shown_host = f"[{host}]" if ":" in host else host
-        typer.echo(f"signalling server at {server.scheme}://{shown_host}:{server.port}, Ctrl-C stops it")
+        say(f"signalling server at {server.scheme}://{shown_host}:{server.port}, Ctrl-C stops it")
         if server.scheme == "ws" and not host.startswith("127."):
-            typer.echo("no --tls-cert: room names and addresses cross the network readable, the secret never does")
+            say("no --tls-cert: room names and addresses cross the network readable, the secret never does")
         await stop.wait()
     refused = ", ".join(f"{count} {code}" for code, count in sorted(server.refusals.items())) or "nobody"
-    typer.echo(f"stopped; {server.num_pairs} pairs met, refused: {refused}")
+    say(f"stopped; {server.num_pairs} pairs met, refused: {refused}")
 
 
 def _tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:

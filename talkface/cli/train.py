@@ -12,6 +12,7 @@ from talkface.cli.from_options import from_options
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
 from talkface.outputs import check_outputs
+from talkface.terminal import say
 from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 from training.recipes import RECIPES
 
@@ -59,7 +60,7 @@ def train(wanted: TrainArguments, context: typer.Context) -> None:
 
     if wanted.show_options:
         for name, kind in describe_options():
-            typer.echo(f"{name:<36}{kind}")
+            say(f"{name:<36}{kind}")
         return
     suffix = f"-no-{wanted.ablate}" if wanted.ablate else ""
     wanted = replace(wanted, out=wanted.out or Path("runs") / f"{wanted.recipe}{suffix}")
@@ -124,7 +125,7 @@ def train_audio(wanted: TrainAudioArguments) -> None:
         synthetic_voices=wanted.synthetic_voices,
     )
     try:
-        run_distillation(options, log=typer.echo)
+        run_distillation(options, log=say)
     except (ValueError, FloatingPointError, CheckpointWriteError) as error:
         raise UserError(str(error)) from error
 
@@ -133,7 +134,7 @@ def _print_config(values: dict[str, object]) -> None:
     for section, fields in values.items():
         if isinstance(fields, dict):
             for name, value in fields.items():
-                typer.echo(f"--{section}.{name} {value}")
+                say(f"--{section}.{name} {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,4 +177,4 @@ def export(wanted: ExportArguments) -> None:
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     size = sum(p.stat().st_size for p in wanted.out.glob("*.safetensors")) / 1e6
-    typer.echo(f"{wanted.out}: {size:.1f} MB, sha256 {digest[:16]}")
+    say(f"{wanted.out}: {size:.1f} MB, sha256 {digest[:16]}")

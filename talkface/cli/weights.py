@@ -12,6 +12,7 @@ import typer
 from talkface.cli.from_options import from_options
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
+from talkface.terminal import TerminalConsole, say
 from talkface.weights_fetch import (
     THIRD_PARTY,
     copy_weights,
@@ -77,7 +78,6 @@ class FetchArguments(CheckedOptions):
 @from_options()
 def list_weights(wanted: ListArguments) -> None:
     """Show which weights are here and what the others are good for."""
-    from rich.console import Console
     from rich.table import Table
 
     from talkface_core.shipped_weights import shipped_weights_folder
@@ -91,8 +91,8 @@ def list_weights(wanted: ListArguments) -> None:
         path = folder / weights.file_name
         size = f"{weights.num_bytes / 1e6:.0f} MB"
         table.add_row(weights.name, _mark(path.exists()), size, weights.purpose, weights.licence)
-    Console().print(table)
-    typer.echo(f"\nthird-party weights are kept in {folder}")
+    TerminalConsole().print(table)
+    say(f"\nthird-party weights are kept in {folder}")
 
 
 @weights_app.command("verify")
@@ -106,7 +106,7 @@ def verify_weights(wanted: VerifyArguments) -> None:
 
     folder = wanted.folder or weights_cache_folder()
     for name in with_what_they_need(list(wanted.names) or names_here(folder)):
-        typer.echo(f"{name}: {verify(name, folder)}")
+        say(f"{name}: {verify(name, folder)}")
 
 
 @weights_app.command("fetch")
@@ -122,13 +122,13 @@ def fetch(wanted: FetchArguments) -> None:
         raise UserError(f"--sha256 {wanted.sha256!r} is not 64 hexadecimal digits")
     target = (wanted.folder or weights_cache_folder()) / weights.file_name
     if target.exists() and sha256_of(target) == expected:
-        typer.echo(f"{target} is here and whole")
+        say(f"{target} is here and whole")
         return
     if wanted.from_file is not None:
         copy_weights(wanted.from_file, target, expected)
     else:
         _fetch_with_progress(wanted.url or weights.url, target, expected)
-    typer.echo(f"{target} ({weights.licence})")
+    say(f"{target} ({weights.licence})")
 
 
 def _fetch_with_progress(url: str, target: Path, expected: str) -> None:

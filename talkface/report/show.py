@@ -6,11 +6,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from receiver.sinks.recording import Recording
 from talkface.outputs import Delivery
 from talkface.report.report import Report
+from talkface.terminal import TerminalConsole
 
 
 def show_report(
@@ -34,7 +33,7 @@ def show_report(
     from talkface.report.still import read_still
     from talkface.report.terminal import print_report
 
-    console = Console()
+    console = TerminalConsole()
     delivery = Delivery()
     delivery.attempt("the table", lambda: print_report(report, console))
     written: list[str] = []
@@ -48,7 +47,7 @@ def show_report(
         written.append(str(html))
     said = "\n".join(f"wrote {file}" for file in written)
     if said:
-        delivery.attempt("the terminal", lambda: console.print(said, markup=False, highlight=False))
+        delivery.attempt("the terminal", lambda: console.print(said))
     delivery.add_problem(problem)
     delivery.finish()
 
