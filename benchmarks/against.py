@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.against", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("other", type=Path, help="the other checkout")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="in which each has its turn (default 3)")
     own, options = parser.parse_known_args(arguments)
     if own.rounds < 1:
         parser.error("--rounds must be at least 1")

@@ -33,7 +33,5 @@ def test_this_machine_goes_through_json() -> None:
     machine = this_machine()
     assert from_json(Machine, json.loads(json.dumps(to_json(machine), allow_nan=False)), "machine") == machine
     assert machine.cores >= 1
-    assert (
-        machine.versions["torch"] == torch.__version__.split("+")[0] or machine.versions["torch"] in torch.__version__
-    )
+    assert machine.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert {"openvino", "aiortc", "av", "numpy", "libopus"} <= machine.versions.keys()
