@@ -225,6 +225,15 @@ def _trained_against(config: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def weights_sha256(path: Path) -> str:
+    """The digest that names a face model, from its configuration file alone; the shards are not touched.
+
+    Raises:
+        WeightsError, CheckpointMismatchError: as `load_face_weights`.
+    """
+    return _digest(read_weights_config(path))
+
+
 def _style_settings(config: dict[str, Any], path: Path) -> StyleSettings:
     """How E_style looks at frames, from a weights configuration; weights that do not say so are of the default.
 

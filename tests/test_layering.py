@@ -118,6 +118,7 @@ ARROWS: dict[str, set[str]] = {
     #
     "talkface": {
         "talkface.child",
+        "talkface.identity",
         "talkface.report",
         "talkface.report.build",
         "talkface.rough_network",
@@ -127,13 +128,14 @@ ARROWS: dict[str, set[str]] = {
     "talkface.rtc": set(),
     "talkface.report": {"talkface.rtc"},
     "talkface.report.build": {"talkface.report", "talkface.side"},
-    "talkface.side": {"talkface.report", "talkface.rough_network", "talkface.rtc"},
+    "talkface.side": {"talkface.identity", "talkface.report", "talkface.rough_network", "talkface.rtc"},
+    "talkface.identity": set(),
     "talkface.doctor": {"talkface.rtc"},
     "talkface.edit": set(),
     "talkface.child": set(),
     "talkface.child.side": {"talkface", "talkface.child"},
     "talkface.rough_network": {"talkface.rtc", "talkface.child"},
-    "talkface.cli": {"talkface.doctor", "talkface.edit", "talkface"},
+    "talkface.cli": {"talkface.doctor", "talkface.edit", "talkface.identity", "talkface"},
     "talkface.__main__": {"talkface.cli"},
 }
 """What a room may import of its package, besides itself and the base. A package's own name is its top; a module with a

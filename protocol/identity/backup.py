@@ -2,8 +2,8 @@
 
     0  4  magic "TFKB"    4  1  version, 1    5  16  salt    21  12  nonce    33  48  encrypted seed with its tag
 
-scrypt's costs belong to the version, so that no file can ask for more: N = 2^17, r = 8, p = 1, 128 MB. Everything before
-the nonce is authenticated too.
+scrypt's costs belong to the version, so that no file can ask for more: N = 2^17, r = 8, p = 1, 128 MB. Magic, version
+and salt are authenticated too.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from talkface.cli import call, doctor, edit, evaluate, loopback, prepare, train, weights
+from talkface.cli import call, doctor, edit, evaluate, identity, loopback, prepare, train, weights
 from talkface.cli.signal import signal_command
 from talkface.program import run_to_exit
 
@@ -45,6 +45,7 @@ prepare.register(app)
 train.register(app)
 evaluate.register(app)
 edit.register(app)
+identity.register(app)
 weights.register(app)
 
 

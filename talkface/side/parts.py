@@ -6,8 +6,6 @@ Everything here runs before the far end is met, so that a wrong file or a missin
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +34,7 @@ from sender.sources.live_style import LiveStyle
 from sender.sources.media_file import check_video, probe
 from sender.sources.style import NoStyle, ReferenceStyle, StyleSource
 from talkface.errors import UserError
+from talkface.identity.key_folder import KeyFolder
 from talkface.options import SinkOptions, SourceOptions, StyleChoice
 from talkface.outputs import make_folder_for
 from talkface.portrait import is_picture, portrait_identity
@@ -61,7 +60,7 @@ def load_model(weights: str) -> TalkfaceModel:
 
 
 def load_identity(identity: str, model: TalkfaceModel) -> AnyIdentity:
-    """The identity file to send: the weights' own, a file, or made from a picture.
+    """The identity file to send: the weights' own, a file, or made from a picture and signed with the user's key.
 
     Raises:
         UserError: it cannot be read, shows no face, or belongs to other weights.
@@ -71,13 +70,13 @@ def load_identity(identity: str, model: TalkfaceModel) -> AnyIdentity:
     if is_picture(identity):
         face = portrait_identity(model, Path(identity))
         name = Path(identity).stem.encode(errors="ignore")[:MAX_NAME_BYTES].decode(errors="ignore")
-        return _identity_file(face, OwnerKey.generate(), name, model.info)
+        return _identity_file(face, KeyFolder().key(), name, model.info)
     try:
         file = read_identity(Path(identity).read_bytes())
-        identity_for_model(file, model.info)
+        model.networks_of(identity_for_model(file, model.info))
     except OSError as error:
         raise UserError(f"--identity {identity} cannot be read: {error.strerror}") from error
-    except (ProtocolError, ReceiverError) as error:
+    except (ProtocolError, ReceiverError, CoreError) as error:
         raise UserError(f"--identity {identity}: {error}") from error
     return file
 
@@ -242,12 +241,3 @@ def idle_values(weights: str) -> NDArray[np.float32] | None:
     """[T, V] movement of a face that got no style yet."""
     track = own_style_track(weights)
     return None if track is None else track.values
-
-
-def identity_cache_folder() -> Path:
-    """Where identities of peers are kept when the user does not say."""
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "talkface" / "identities"

@@ -19,6 +19,7 @@ from receiver.sinks.mp4 import Mp4Sink
 from sender.outgoing import Outgoing
 from talkface.cores import usable_cores
 from talkface.errors import UserError
+from talkface.identity.folders import identity_cache_folder
 from talkface.options import SideOptions
 from talkface.progress import Progress
 from talkface.rough_network.control import DetourControl, DetouredSignalling
@@ -26,7 +27,6 @@ from talkface.rtc.call import Signalling
 from talkface.rtc.no_link import NoLink
 from talkface.side.parts import (
     default_face,
-    identity_cache_folder,
     idle_values,
     load_model,
     make_devices,

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
+from protocol.identity.revocation import Revocation, revoke
 from protocol.identity.sectioned import SectionedIdentity, sign_sections
 from protocol.messages import (
     Bye,
@@ -166,6 +167,7 @@ SECTIONED = {
     ),
     "identity-2-sections": sectioned(SECTIONS),
 }
+REVOCATION = revoke(KEY, date(2026, 11, 26), "lost with a laptop")
 EXAMPLES: dict[str, Example] = (
     {name: Example(value, encode_message, decode_message) for name, value in CONTROL.items()}
     | {name: Example(value, encode_signalling, decode_signalling) for name, value in SIGNALLING.items()}
@@ -176,6 +178,7 @@ EXAMPLES: dict[str, Example] = (
         name: Example(value, SectionedIdentity.to_bytes, SectionedIdentity.from_bytes)
         for name, value in SECTIONED.items()
     }
+    | {"revocation": Example(REVOCATION, Revocation.to_bytes, Revocation.from_bytes)}
 )
 
 

@@ -7,6 +7,7 @@ import hmac
 import importlib
 import re
 import struct
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,21 @@ def test_sectioned_identity(examples: dict[str, Any]) -> None:
     }
     assert [row[2] for row in table(text, "at")] == list(parts)
     assert data == b"".join(parts.values()) + b"".join(identity.sections)
+
+
+def test_revocation(examples: dict[str, Any]) -> None:
+    statement = examples["revocation"].value
+    parts = {
+        "magic": b"TFRV",
+        "version": b"\x01",
+        "public_key": statement.public_key,
+        "day": struct.pack(">H", (statement.day - date(1970, 1, 1)).days),
+        "reason_length": bytes([len(statement.reason.encode())]),
+        "reason": statement.reason.encode(),
+        "signature": statement.signature,
+    }
+    assert [row[2] for row in table(section("Keys in words"), "place")] == list(parts)
+    assert examples["revocation"].data == b"".join(parts.values())
 
 
 def test_style_forms(examples: dict[str, Any]) -> None:

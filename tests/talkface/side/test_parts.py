@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
+from protocol.identity.sectioned import sign_sections
 from receiver.identity_store import identity_for_model
 from sender.sources.style import NoStyle, ReferenceStyle
 from talkface.clock import MonotonicClock, SkewedClock
 from talkface.demo import SPEECH, demo_call
 from talkface.errors import UserError
+from talkface.identity.folders import identity_cache_folder
+from talkface.identity.key_folder import KeyFolder
 from talkface.options import DemoOptions, SourceOptions, StyleChoice
 from talkface.side.parts import (
     default_identity_file,
-    identity_cache_folder,
     load_identity,
     load_model,
     make_source,
@@ -54,6 +58,37 @@ def test_identity_of_other_weights_is_refused(tiny: TalkfaceModel, tmp_path: Pat
         load_identity(str(path), tiny)
     path.write_bytes(other.to_bytes()[:-1])
     with pytest.raises(UserError, match="truncated"):
+        load_identity(str(path), tiny)
+
+
+def test_a_picture_is_signed_with_the_key_that_lasts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    drawer = load_model("default")
+    silence = np.zeros(drawer.info.audio_past_samples + drawer.info.audio_lookahead_samples, np.float32)
+    picture = drawer.renderer(drawer.default_identity(), runtime="torch-cpu").render(silence, None)
+    path = tmp_path / "ann.png"
+    Image.fromarray(picture).save(path)
+    general = load_model("general")
+    file = load_identity(str(path), general)
+    assert file.public_key == KeyFolder(tmp_path / "talkface" / "identity").key().public_key
+    # Equal pictures are equal files: a far end that has the face need not fetch it again.
+    assert load_identity(str(path), general).content_hash() == file.content_hash()
+
+
+def test_damaged_tuned_parts_are_refused_before_the_call(tiny: TalkfaceModel, tmp_path: Path) -> None:
+    path = tmp_path / "me.tfid"
+    identity = sign_sections(
+        OwnerKey.generate(),
+        {1: bytes(2 * tiny.info.latent_dim), 6: b"no tensors"},
+        name="Ann",
+        weights_sha256=tiny.info.weights_sha256,
+        latent_dim=tiny.info.latent_dim,
+        created=date(2026, 11, 26),
+        is_synthetic=True,
+        shows_real_person=False,
+    )
+    path.write_bytes(identity.to_bytes())
+    with pytest.raises(UserError, match=r"--identity .*me\.tfid: packed tensors: version 110 is unknown"):
         load_identity(str(path), tiny)
 
 
