@@ -54,7 +54,8 @@ def portrait(path: Path, side_px: int) -> View:
 def speech_16_khz() -> NDArray[np.int16]:
     """The demo's recording."""
     sound = read_all(SPEECH)
-    return sound[: len(sound) // 3 * 3].reshape(-1, 3).mean(axis=1).astype(np.int16)
+    slower: NDArray[np.int16] = sound[: len(sound) // 3 * 3].reshape(-1, 3).mean(axis=1).astype(np.int16)
+    return slower
 
 
 class Bench:
@@ -84,9 +85,10 @@ class Bench:
         own = own + style_latents(self.model, view_style(self.model, given)[None])
         picture = torch.from_numpy(given.picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         exact = self.draw(face.generator, face.identity, self._others)
-        stored = FaceIdentity(*(_as_stored(part) for part in (face.identity.z, face.identity.layer_offsets)))
-        num_z, num_offsets = 2 * stored.z.size, 0 if stored.layer_offsets is None else 2 * stored.layer_offsets.size
-        latents = num_z + num_offsets
+        offsets = face.identity.layer_offsets
+        assert offsets is not None  # tuning makes them
+        stored = FaceIdentity(_as_stored(face.identity.z), _as_stored(offsets))
+        num_z, latents = 2 * stored.z.size, 2 * (stored.z.size + offsets.size)
         sections = pack_tuned(self.base, face.generator)
         steps_of_file = {
             "z": (num_z, FaceIdentity(stored.z)),
@@ -98,7 +100,7 @@ class Bench:
             total = latents + len(packed.detail) + len(packed.weights)
             both = dataclasses.replace(stored, tuned=(packed.detail, packed.weights))
             steps_of_file[f"weights, tolerance {tolerance:g}"] = (total, both)
-        found = []
+        found: list[tuple[str, int, float, float | None]] = []
         for name, (size, identity) in steps_of_file.items():
             generator = self.model.networks_of(identity).generator
             like = psnr_db(self.draw(generator, identity, own), picture)
@@ -107,8 +109,8 @@ class Bench:
         return found
 
 
-def _as_stored(values: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    return None if values is None else values.astype("<f2").astype(np.float32)
+def _as_stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values.astype("<f2").astype(np.float32)
 
 
 def main() -> None:
