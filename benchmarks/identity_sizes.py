@@ -1,6 +1,6 @@
 """What each step of an identity file costs and buys: bytes, likeness to the picture, loss of packing.
 
-    python benchmarks/identity_sizes.py PICTURE... [--steps 60]
+    python -m benchmarks.identity_sizes PICTURE... [--steps 60]
 
 Tunes the general weights to each picture and prints a Markdown table; progress on stderr. "like the picture" is PSNR of
 the face drawn in the picture's own pose, in silence; "loss" is PSNR of the packed face against the exact one, at other
