@@ -46,7 +46,7 @@ class SignallingError(ProtocolError):
 
 
 class WrongSecretError(SignallingError):
-    """The room exists with another secret; retrying with the same secret cannot help."""
+    """The other end does not show that it knows the secret (raised by the client, never on the wire)."""
 
     code = "wrong-secret"
 
@@ -102,7 +102,6 @@ class SignallingUnreachableError(SignallingError):
 SIGNALLING_ERRORS: dict[str, type[SignallingError]] = {
     kind.code: kind
     for kind in (
-        WrongSecretError,
         RoomFullError,
         SignallingVersionError,
         RateLimitedError,

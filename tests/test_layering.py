@@ -148,6 +148,7 @@ HOMES: dict[str, set[str]] = {
     "pylibsrtp": {"talkface.rtc"},
     "websockets": {"protocol.signalling"},
     "msgpack": {"protocol"},
+    "spake2": {"protocol.signalling"},
     "constriction": {"talkface_core.style"},
     "openvino": {"talkface_core.runtime"},
     "mediapipe": {"training.landmarks"},

@@ -3,7 +3,7 @@
 client = SignallingClient("wss://host:8765", room="kitchen", secret=secret)
 await client.connect()
 async for event in client.events():
-    PeerJoined   -> build a new connection; make the offer if event.is_offerer
+    PeerJoined   -> a key was exchanged: build a new connection; make the offer if event.is_offerer
     Description  -> verified; answer an offer, apply an answer
     PeerLeft     -> is_final: hang up; else wait, media may still flow
 """
@@ -27,19 +27,21 @@ from protocol.errors import (
     SignallingError,
     SignallingUnreachableError,
     UnknownTypeError,
+    WrongSecretError,
 )
+from protocol.signalling.keys import KeyExchange, MeetingKey, RoomKeys
 from protocol.signalling.messages import (
     MAX_SIGNALLING_BYTES,
     TOKEN_BYTES,
     Description,
     DescriptionKind,
+    Exchange,
     Join,
     Joined,
     Leave,
     PeerJoined,
     PeerLeft,
     Refused,
-    RoomKeys,
     SignallingMessage,
     decode_signalling,
     encode_signalling,
@@ -49,6 +51,8 @@ Event = PeerJoined | PeerLeft | Description
 
 _RETRY_DELAYS_S = (0.1, 0.2, 0.5)
 """Pauses between attempts; the last one repeats. Short, because a call waits for it."""
+MAX_UNCONFIRMED = 16
+"""Meetings without a description from the other end; in each, whoever arranges them has one guess at the secret."""
 _MIN_RETRY_TIMEOUT_S = 2.0
 """A fresh attempt asks the network again sooner than TCP would repeat its own first packet."""
 
@@ -89,6 +93,12 @@ class SignallingClient:
         self._tls = (tls or ssl.create_default_context()) if url.startswith("wss://") else None
         self._timeout_s = timeout_s
         self._keys: RoomKeys | None = None
+        self._meeting: PeerJoined | None = None
+        """Announced; its key is still being exchanged."""
+        self._exchange: KeyExchange | None = None
+        self._key: MeetingKey | None = None
+        self._unconfirmed = 0
+        """Meetings since the other end has last shown that it has our key."""
         self._socket: ClientConnection | None = None
         self._is_closed = False
         self._connecting = asyncio.Lock()
@@ -128,21 +138,18 @@ class SignallingClient:
             SignallingUnreachableError: the connection is lost; `events` brings it back.
             ValueError: the description is over 16 KiB.
         """
-        if self._socket is None or self._keys is None:
-            raise self._unreachable("not connected")
-        data = encode_signalling(self._keys.describe(generation, kind, sdp))
-        try:
-            await self._socket.send(data)
-        except ConnectionClosed:
-            raise self._unreachable("the connection was lost") from None
+        if self._key is None:
+            raise self._unreachable("the far end is not there")
+        await self._send(self._key.describe(generation, kind, sdp))
 
     async def next_event(self) -> Event:
-        """The next event; descriptions are verified.
+        """The next event; a meeting is told of once its key is exchanged, descriptions are verified.
 
         Raises:
             SignallingUnreachableError: the connection is lost; `connect` again.
+            WrongSecretError: the other end has not shown for many meetings that it knows the secret.
             SignallingError: the server ended it; the class says why.
-            BadSignatureError: a description was changed on its way.
+            BadSignatureError: a description was changed on its way, or written by somebody with another secret.
         """
         while True:
             if self._socket is None or self._keys is None:
@@ -154,10 +161,9 @@ class SignallingClient:
             except SignallingError:
                 self.rejoin()
                 raise
-            if isinstance(message, Description):
-                self._keys.verify(message)
-            if isinstance(message, PeerJoined | PeerLeft | Description):
-                return message
+            event = await self._event_of(message, self._keys)
+            if event is not None:
+                return event
 
     async def events(self) -> AsyncIterator[Event]:
         """Events until `close`; a lost connection is joined again for as long as it takes.
@@ -186,6 +192,41 @@ class SignallingClient:
         except ConnectionClosed:
             pass
 
+    async def _event_of(self, message: SignallingMessage, keys: RoomKeys) -> Event | None:
+        """What a message is to the caller; None when it is of the key exchange or void."""
+        if isinstance(message, PeerJoined):
+            if self._unconfirmed >= MAX_UNCONFIRMED:
+                raise WrongSecretError(f"{self._unconfirmed} meetings in a row with somebody who knows no secret")
+            self._key, self._meeting = None, message
+            # In a thread, as the other half: the event loop may be playing a call.
+            exchange = await asyncio.to_thread(KeyExchange, keys, message.generation, is_offerer=message.is_offerer)
+            self._exchange = exchange
+            await self._send(exchange.message)
+            return None
+        if isinstance(message, Exchange):
+            meeting, exchange_of_meeting = self._meeting, self._exchange
+            if meeting is None or exchange_of_meeting is None or message.generation != meeting.generation:
+                return None
+            self._meeting = self._exchange = None
+            self._key = await asyncio.to_thread(exchange_of_meeting.finish, message)
+            self._unconfirmed += 1
+            return meeting
+        if isinstance(message, Description):
+            if self._key is None:
+                return None
+            self._key.verify(message)
+            self._unconfirmed = 0
+            return message
+        return message if isinstance(message, PeerLeft) else None
+
+    async def _send(self, message: SignallingMessage) -> None:
+        if self._socket is None:
+            raise self._unreachable("not connected")
+        try:
+            await self._socket.send(encode_signalling(message))
+        except ConnectionClosed:
+            raise self._unreachable("the connection was lost") from None
+
     async def _reconnect(self) -> None:
         attempt = 0
         while not self._is_closed:
@@ -209,7 +250,7 @@ class SignallingClient:
             started_s = asyncio.get_running_loop().time()
             socket = await self._open(timeout_s)
             try:
-                join = Join(room=self.room, proof=self._keys.proof, peer_token=self.peer_token)
+                join = Join(room_id=self._keys.room_id, peer_token=self.peer_token)
                 await socket.send(encode_signalling(join))
                 answer = await asyncio.wait_for(self._receive(socket), timeout_s)
                 if not isinstance(answer, Joined):

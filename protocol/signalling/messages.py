@@ -1,20 +1,17 @@
-"""Messages of signalling, and the keys that a room's secret gives (docs/protocol.md section 6).
+"""Messages of signalling (docs/protocol.md section 6).
 
-The server brings two peers together and relays their session descriptions. It never sees the secret: a client proves
-that it knows it, and every description carries a MAC under a second key, so that neither the server nor anyone
+The server brings two peers together and relays what they say to each other: a key exchange under the room's secret,
+which it never sees, and session descriptions with a MAC under that key (`keys`). So neither the server nor anyone
 between can put another DTLS fingerprint into the call.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass, field
 from typing import Literal
 
 from protocol.errors import (
     BadMagicError,
-    BadSignatureError,
     MalformedPacketError,
     PayloadTooLargeError,
     SignallingVersionError,
@@ -33,7 +30,7 @@ from protocol.wire_fields import (
     wire,
 )
 
-SIGNALLING_VERSION = 1
+SIGNALLING_VERSION = 2
 SIGNALLING_MAGIC = 0x53
 """First byte of every signalling message: "S"."""
 MAX_SIGNALLING_BYTES = 20 * 1024
@@ -42,10 +39,9 @@ MAX_ROOM_BYTES = 64
 MAX_SECRET_BYTES = 256
 MAX_REASON_BYTES = 200
 TOKEN_BYTES = 16
-PROOF_BYTES = 32
+ROOM_ID_BYTES = 32
+SHARE_BYTES = 32
 MAC_BYTES = 32
-# About 50 ms and 16 MB per guess for whoever wants to find a short secret from a proof.
-_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 
 DescriptionKind = Literal["offer", "answer"]
 
@@ -55,9 +51,8 @@ class Join:
     """Client: first message; asks for a place in a room."""
 
     version: int = field(default=SIGNALLING_VERSION, metadata=wire(Integer(1, 255)))
-    room: str = field(metadata=wire(Text(1, MAX_ROOM_BYTES)))
-    proof: bytes = field(metadata=wire(Binary(PROOF_BYTES, PROOF_BYTES)))
-    """`RoomKeys.proof`."""
+    room_id: bytes = field(metadata=wire(Binary(ROOM_ID_BYTES, ROOM_ID_BYTES)))
+    """`RoomKeys.room_id`."""
     peer_token: bytes = field(metadata=wire(Binary(TOKEN_BYTES, TOKEN_BYTES)))
     """Random; a join with the same token replaces the earlier one, which is taken for dead."""
 
@@ -133,7 +128,18 @@ class Leave:
     """Client: it leaves for good."""
 
 
-SignallingMessage = Join | Joined | PeerJoined | PeerLeft | Description | Refused | Leave
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """Either client, relayed as it is: its half of the key exchange of a meeting."""
+
+    generation: int = field(metadata=wire(Integer(0, 2**32 - 1)))
+    share: bytes = field(metadata=wire(Binary(SHARE_BYTES, SHARE_BYTES)))
+
+    def __post_init__(self) -> None:
+        check_fields("exchange", self)
+
+
+SignallingMessage = Join | Joined | PeerJoined | PeerLeft | Description | Refused | Leave | Exchange
 
 SIGNALLING_TYPES: dict[int, tuple[str, type[SignallingMessage]]] = {
     1: ("join", Join),
@@ -143,6 +149,7 @@ SIGNALLING_TYPES: dict[int, tuple[str, type[SignallingMessage]]] = {
     5: ("description", Description),
     6: ("refused", Refused),
     7: ("leave", Leave),
+    8: ("exchange", Exchange),
 }
 """Type byte to name and class."""
 _TYPE_OF = {kind: (code, name) for code, (name, kind) in SIGNALLING_TYPES.items()}
@@ -178,46 +185,3 @@ def decode_signalling(data: bytes) -> SignallingMessage:
             f"join version {values[0]} is not {SIGNALLING_VERSION}: update talkface on the older end"
         )
     return build_message(name, kind, values)
-
-
-@dataclass(frozen=True, slots=True)
-class RoomKeys:
-    """What a secret gives in one room."""
-
-    proof: bytes
-    """Shown to the server."""
-    mac_key: bytes
-    """Known to the two peers only."""
-
-    @classmethod
-    def derive(cls, room: str, secret: str) -> RoomKeys:
-        """Stretch the secret with scrypt (RFC 7914); takes about 50 ms.
-
-        Raises:
-            ValueError: room or secret is empty or too long.
-        """
-        Text(1, MAX_ROOM_BYTES).to_wire("room", room)
-        Text(1, MAX_SECRET_BYTES).to_wire("secret", secret)
-        salt = b"talkface room 1\0" + room.encode()
-        keys = hashlib.scrypt(
-            secret.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P, dklen=PROOF_BYTES + MAC_BYTES
-        )
-        return cls(keys[:PROOF_BYTES], keys[PROOF_BYTES:])
-
-    def describe(self, generation: int, kind: DescriptionKind, sdp: str) -> Description:
-        """A description with its MAC."""
-        return Description(generation=generation, kind=kind, sdp=sdp, mac=self._mac(generation, kind, sdp))
-
-    def verify(self, description: Description) -> None:
-        """Check a description that came over the server.
-
-        Raises:
-            BadSignatureError: whoever wrote it does not know the secret.
-        """
-        expected = self._mac(description.generation, description.kind, description.sdp)
-        if not hmac.compare_digest(expected, description.mac):
-            raise BadSignatureError("description mac does not fit: it was changed on its way through the server")
-
-    def _mac(self, generation: int, kind: str, sdp: str) -> bytes:
-        data = generation.to_bytes(4, "big") + kind.encode() + b"\0" + sdp.encode()
-        return hmac.digest(self.mac_key, data, "sha256")

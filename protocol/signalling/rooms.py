@@ -6,7 +6,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from protocol.errors import RoomFullError, ServerBusyError, WrongSecretError
+from protocol.errors import RoomFullError, ServerBusyError
 from protocol.signalling.messages import Join
 
 PEERS_PER_ROOM = 2
@@ -18,9 +18,7 @@ P = TypeVar("P")
 class Room(Generic[P]):
     """One room; `P` is the server's handle of a connection."""
 
-    name: str
-    proof: bytes
-    """What the first to join showed; the second has to show the same."""
+    room_id: bytes
     generation: int = 0
     members: list[tuple[bytes, P]] = field(default_factory=list)
     """Token and handle, in the order of joining."""
@@ -45,14 +43,14 @@ class RoomTable(Generic[P]):
 
     def __init__(self, max_rooms: int) -> None:
         self._max_rooms = max_rooms
-        self._rooms: dict[str, Room[P]] = {}
+        self._rooms: dict[bytes, Room[P]] = {}
 
     def __len__(self) -> int:
         return len(self._rooms)
 
-    def find(self, name: str) -> Room[P] | None:
-        """The room of that name, if somebody is in it."""
-        return self._rooms.get(name)
+    def find(self, room_id: bytes) -> Room[P] | None:
+        """That room, if somebody is in it."""
+        return self._rooms.get(room_id)
 
     def join(self, join: Join, peer: P) -> tuple[Room[P], P | None]:
         """Let `peer` in.
@@ -62,21 +60,19 @@ class RoomTable(Generic[P]):
             its generation has grown.
 
         Raises:
-            WrongSecretError, RoomFullError, ServerBusyError: nothing has changed.
+            RoomFullError, ServerBusyError: nothing has changed.
         """
-        room = self._rooms.get(join.room)
+        room = self._rooms.get(join.room_id)
         if room is None:
             if len(self._rooms) >= self._max_rooms:
                 raise ServerBusyError(f"the server holds its maximum of {self._max_rooms} rooms, try later")
-            room = Room(join.room, join.proof)
-        if not hmac.compare_digest(room.proof, join.proof):
-            raise WrongSecretError(f"the secret for room {join.room!r} is wrong: both ends need the same")
+            room = Room(join.room_id)
         replaced = next((old for token, old in room.members if hmac.compare_digest(token, join.peer_token)), None)
         if replaced is None and room.is_complete:
-            raise RoomFullError(f"room {join.room!r} has two peers already, choose another name")
+            raise RoomFullError("the room has two peers already, choose another name or secret")
         room.members = [(token, old) for token, old in room.members if old is not replaced]
         room.members.append((join.peer_token, peer))
-        self._rooms[join.room] = room
+        self._rooms[join.room_id] = room
         if room.is_complete:
             room.generation += 1
         return room, replaced
@@ -87,5 +83,5 @@ class RoomTable(Generic[P]):
             return None
         room.members = [(token, member) for token, member in room.members if member is not peer]
         if not room.members:
-            del self._rooms[room.name]
+            del self._rooms[room.room_id]
         return room.other(peer)

@@ -1,4 +1,4 @@
-"""The signalling server: brings two peers of a room together and relays their descriptions (docs/protocol.md 6).
+"""The signalling server: brings two peers of a room together and relays what they say (docs/protocol.md 6).
 
 Everything that a stranger can make grow is bounded: connections, rooms, message size, bytes per second, the outgoing
 queue of a slow reader, the table of addresses. Whatever arrives, the connection that sent it ends and nothing else.
@@ -33,6 +33,7 @@ from protocol.signalling.messages import (
     MAX_REASON_BYTES,
     MAX_SIGNALLING_BYTES,
     Description,
+    Exchange,
     Join,
     Joined,
     Leave,
@@ -185,15 +186,15 @@ class SignallingServer:
             if isinstance(message, Leave):
                 peer.has_left = True
                 return
-            if not isinstance(message, Description):
-                raise BadRequestError("only descriptions and leave may follow a join")
+            if not isinstance(message, Description | Exchange):
+                raise BadRequestError("only exchanges, descriptions and leave may follow a join")
             self._relay(peer, message)
 
     async def _admit(self, peer: Peer, join: Join) -> None:
         try:
             room, replaced = self.rooms.join(join, peer)
         except RoomFullError:
-            await self._probe(join.room)
+            await self._probe(join.room_id)
             room, replaced = self.rooms.join(join, peer)
         peer.room = room
         other = room.other(peer)
@@ -210,9 +211,9 @@ class SignallingServer:
             for member in (other, peer):
                 member.send(PeerJoined(generation=room.generation, is_offerer=member is other))
 
-    async def _probe(self, name: str) -> None:
+    async def _probe(self, room_id: bytes) -> None:
         """Ping the members of a full room and drop those that are dead without knowing it."""
-        room = self.rooms.find(name)
+        room = self.rooms.find(room_id)
         members = list(room.peers) if room is not None else []
         alive = await asyncio.gather(*(member.is_alive(self.limits.probe_timeout_s) for member in members))
         for member, answered in zip(members, alive, strict=True):
@@ -220,12 +221,12 @@ class SignallingServer:
                 self._leave(member, is_final=False)
                 member.drop()
 
-    def _relay(self, peer: Peer, description: Description) -> None:
-        if peer.room is None or description.generation != peer.room.generation:
+    def _relay(self, peer: Peer, message: Description | Exchange) -> None:
+        if peer.room is None or message.generation != peer.room.generation:
             return
         other = peer.room.other(peer)
         if other is not None:
-            other.send(description)
+            other.send(message)
 
     def _leave(self, peer: Peer, *, is_final: bool) -> None:
         if peer.room is None:

@@ -217,6 +217,7 @@ class RtcCall(Generic[L]):
         self._retry_at_us = self._clock.now_us() + AUDIO_SILENCE_US
         try:
             await self._signalling.connect()
+            self._retry_at_us = self._clock.now_us() + AUDIO_SILENCE_US  # on a slow path the joining itself took long
         except SignallingError as error:
             if not self._may_try_again(error):
                 raise

@@ -34,15 +34,16 @@ from protocol.messages import (
     encode_message,
 )
 from protocol.opus_packet import OpusPacket, build_opus_packet, parse_opus_packet
+from protocol.signalling.keys import MeetingKey
 from protocol.signalling.messages import (
     Description,
+    Exchange,
     Join,
     Joined,
     Leave,
     PeerJoined,
     PeerLeft,
     Refused,
-    RoomKeys,
     decode_signalling,
     encode_signalling,
 )
@@ -136,13 +137,14 @@ CONTROL = {
     "bye": Bye(reason="hung up"),
 }
 SIGNALLING = {
-    "join": Join(room="kitchen", proof=bytes(range(32)), peer_token=bytes(range(16))),
+    "join": Join(room_id=bytes(range(32)), peer_token=bytes(range(16))),
     "joined": Joined(generation=1),
     "peer-joined": PeerJoined(generation=2, is_offerer=True),
     "peer-left": PeerLeft(is_final=False),
-    "description": RoomKeys(b"p" * 32, b"m" * 32).describe(2, "offer", "v=0\r\n"),
-    "refused": Refused(code="room-full", reason="room 'kitchen' has two peers already, choose another name"),
+    "description": MeetingKey(b"m" * 32).describe(2, "offer", "v=0\r\n"),
+    "refused": Refused(code="room-full", reason="the room has two peers already, choose another name or secret"),
     "leave": Leave(),
+    "exchange": Exchange(generation=2, share=bytes(range(32, 64))),
 }
 STYLE = {
     "style-short": StyleBlock(style=bytes(range(1, 13))),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spake2
 
 from protocol.errors import SIGNALLING_ERRORS
 from protocol.identity.file import IdentityFile
@@ -19,7 +20,8 @@ from protocol.identity.header import IdentityHeader
 from protocol.identity.sections import MAX_SECTION_BYTES, MAX_SECTIONS_BYTES, SectionKind
 from protocol.messages import MESSAGE_TYPES
 from protocol.presets import PRESETS
-from protocol.signalling.messages import SIGNALLING_TYPES, RoomKeys
+from protocol.signalling.keys import KeyExchange, RoomKeys
+from protocol.signalling.messages import SIGNALLING_TYPES, Exchange
 from protocol.wire_fields import wire_fields
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
@@ -164,12 +166,24 @@ def test_style_forms(examples: dict[str, Any]) -> None:
 
 def test_keys_by_the_words_of_the_document() -> None:
     words = " ".join(section("6. Signalling").split())
-    assert 'salt `"talkface room 1"`, a zero byte and the room name, N = 16384, r = 8, p = 1' in words
-    stretched = hashlib.scrypt(b"tea", salt=b"talkface room 1\0kitchen", n=16384, r=8, p=1, dklen=64)
+    assert "N = 32768, r = 8, p = 1" in words
+    assert 'salt `"talkface name 2"`' in words
+    assert 'salt `"talkface room 2"`, a zero byte and the room name' in words
+    cost: dict[str, Any] = {"n": 32768, "r": 8, "p": 1, "maxmem": 1 << 26}
+    name = hashlib.scrypt(b"kitchen", salt=b"talkface name 2", dklen=30, **cost)
+    stretched = hashlib.scrypt(b"tea", salt=b"talkface room 2\0kitchen", dklen=34, **cost)
     keys = RoomKeys.derive("kitchen", "tea")
-    assert (keys.proof, keys.mac_key) == (stretched[:32], stretched[32:])
+    place = (int.from_bytes(stretched[:2], "big") % 1024).to_bytes(2, "big")
+    assert (keys.room_id, keys.password) == (name + place, stretched[2:])
+    # The other side of an exchange by the library alone.
+    context = keys.room_id + struct.pack(">I", 7)
+    answerer = spake2.SPAKE2_B(keys.password, idA=b"offerer" + context, idB=b"answerer" + context)
+    share = answerer.start()
+    offerer = KeyExchange(keys, 7, is_offerer=True)
+    key = answerer.finish(b"A" + offerer.message.share)
     signed = struct.pack(">I", 7) + b"offer" + b"\0" + b"v=0"
-    assert keys.describe(7, "offer", "v=0").mac == hmac.digest(stretched[32:], signed, "sha256")
+    meeting = offerer.finish(Exchange(generation=7, share=share[1:]))
+    assert meeting.describe(7, "offer", "v=0").mac == hmac.digest(key, signed, "sha256")
 
 
 def test_golden_bytes(examples: dict[str, Any]) -> None:

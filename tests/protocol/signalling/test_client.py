@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from protocol.errors import (
     BadRequestError,
     BadSignatureError,
+    MalformedPacketError,
     RateLimitedError,
     ReplacedError,
     RoomFullError,
@@ -21,9 +22,20 @@ from protocol.errors import (
     SignallingVersionError,
     WrongSecretError,
 )
-from protocol.signalling.client import SignallingClient
+from protocol.signalling.client import MAX_UNCONFIRMED, SignallingClient
 from protocol.signalling.guard import SignallingLimits
-from protocol.signalling.messages import Description, Joined, PeerJoined, PeerLeft, Refused, RoomKeys, encode_signalling
+from protocol.signalling.keys import KeyExchange, MeetingKey, RoomKeys
+from protocol.signalling.messages import (
+    Description,
+    Exchange,
+    Join,
+    Joined,
+    PeerJoined,
+    PeerLeft,
+    Refused,
+    decode_signalling,
+    encode_signalling,
+)
 from protocol.signalling.server import SignallingServer
 
 pytestmark = pytest.mark.network
@@ -49,9 +61,14 @@ async def meeting(**limits: Any) -> AsyncIterator[tuple[SignallingServer, Signal
         client_of(server) as ann,
         client_of(server) as bob,
     ):
-        assert await ann.next_event() == PeerJoined(generation=1, is_offerer=True)
-        assert await bob.next_event() == PeerJoined(generation=1, is_offerer=False)
+        await meet(ann, bob, 1)
         yield server, ann, bob
+
+
+async def meet(offerer: SignallingClient, answerer: SignallingClient, generation: int) -> None:
+    """Both are told of the meeting: each needs the other's half of the key exchange."""
+    events = await asyncio.gather(offerer.next_event(), answerer.next_event())
+    assert events == [PeerJoined(generation=generation, is_offerer=is_offerer) for is_offerer in (True, False)]
 
 
 def test_offer_and_answer_cross() -> None:
@@ -74,8 +91,8 @@ def test_tls_with_a_self_made_certificate(certificate: Any) -> None:
         async with SignallingServer("127.0.0.1", 0, tls=certificate.server_context()) as server:
             assert server.scheme == "wss"
             context = certificate.client_context()
-            async with client_of(server, tls=context) as ann, client_of(server, tls=context):
-                assert await ann.next_event() == PeerJoined(generation=1, is_offerer=True)
+            async with client_of(server, tls=context) as ann, client_of(server, tls=context) as bob:
+                await meet(ann, bob, 1)
             with pytest.raises(SignallingUnreachableError, match="its certificate is not trusted"):
                 await client_of(server).connect()
             plain = SignallingClient(f"ws://127.0.0.1:{server.port}", room="kitchen", secret="tea")
@@ -91,8 +108,7 @@ def test_leaving_is_final_and_a_lost_connection_is_not() -> None:
             await ann.close()
             assert await bob.next_event() == PeerLeft(is_final=True)
             await ann.connect()
-            assert await bob.next_event() == PeerJoined(generation=2, is_offerer=True)
-            assert await ann.next_event() == PeerJoined(generation=2, is_offerer=False)
+            await meet(bob, ann, 2)
             bob.rejoin()  # cuts the connection without a word
             assert await ann.next_event() == PeerLeft(is_final=False)
             assert len(server.rooms) == 1
@@ -105,9 +121,10 @@ def test_events_come_back_after_a_loss_and_both_renegotiate() -> None:
         async with meeting() as (_, ann, bob):
             ann_events, bob_events = ann.events(), bob.events()
             ann.rejoin()
-            assert await anext(ann_events) == PeerJoined(generation=2, is_offerer=False)
+            coming = asyncio.ensure_future(anext(ann_events))
             assert await anext(bob_events) == PeerLeft(is_final=False)
             assert await anext(bob_events) == PeerJoined(generation=2, is_offerer=True)
+            assert await coming == PeerJoined(generation=2, is_offerer=False)
             await bob.send_description(1, "offer", "of the meeting before")
             await bob.send_description(2, "offer", "v=0")
             offer = await anext(ann_events)
@@ -142,9 +159,8 @@ def test_same_token_takes_the_place_of_its_dead_predecessor() -> None:
             # Ann's old connection is open as far as the server knows.
             reborn = client_of(server, peer_token=ann.peer_token)
             await reborn.connect()
-            assert await reborn.next_event() == PeerJoined(generation=2, is_offerer=False)
             assert await bob.next_event() == PeerLeft(is_final=False)
-            assert await bob.next_event() == PeerJoined(generation=2, is_offerer=True)
+            await meet(bob, reborn, 2)
             with pytest.raises(ReplacedError, match=r"^the same peer joined again over a newer connection$"):
                 await ann.next_event()
             await bob.send_description(2, "offer", "v=0")
@@ -154,16 +170,17 @@ def test_same_token_takes_the_place_of_its_dead_predecessor() -> None:
     run(test)
 
 
-def test_wrong_secret_and_full_room() -> None:
+def test_with_another_secret_one_is_in_another_room() -> None:
     async def test() -> None:
-        async with meeting() as (server, ann, bob):
-            with pytest.raises(WrongSecretError, match=r"^the secret for room 'kitchen' is wrong"):
-                await client_of(server, secret="coffee").connect()
-            with pytest.raises(RoomFullError, match=r"^room 'kitchen' has two peers already, choose another name$"):
+        async with meeting() as (server, ann, bob), client_of(server, secret="coffee") as squatter:
+            assert len(server.rooms) == 2
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(squatter.next_event(), 0.2)
+            with pytest.raises(RoomFullError, match=r"^the room has two peers already, choose another name or secret$"):
                 await client_of(server).connect()
             await ann.send_description(1, "offer", "v=0")
             assert isinstance(await bob.next_event(), Description)
-            assert server.refusals == {"wrong-secret": 1, "room-full": 1}
+            assert server.refusals == {"room-full": 1}
 
     run(test)
 
@@ -241,12 +258,74 @@ def test_answers_to_the_join_that_are_no_welcome(answer: bytes | str, error: typ
     run(test)
 
 
+class Impostor:
+    """A server that plays the other end: it knows the room, guesses the secret, and arranges meetings as it likes."""
+
+    def __init__(self, guess: str, num_meetings: int = 1, *, describes: bool = True) -> None:
+        self._password = RoomKeys.derive("kitchen", guess).password
+        self._num_meetings, self._describes = num_meetings, describes
+
+    async def __call__(self, connection: ServerConnection) -> None:
+        join = decode_signalling(await connection.recv())  # type: ignore[arg-type]
+        assert isinstance(join, Join)
+        await connection.send(JOINED)
+        for generation in range(1, self._num_meetings + 1):
+            await connection.send(encode_signalling(PeerJoined(generation=generation, is_offerer=False)))
+            exchange = KeyExchange(RoomKeys(join.room_id, self._password), generation, is_offerer=True)
+            theirs = decode_signalling(await connection.recv())  # type: ignore[arg-type]
+            assert isinstance(theirs, Exchange)
+            await connection.send(encode_signalling(exchange.message))
+            forged = exchange.finish(theirs).describe(generation, "offer", "v=0\r\na=fingerprint:sha-256 00:11")
+            if self._describes:
+                await connection.send(encode_signalling(forged))
+        await connection.wait_closed()
+
+
+@asynccontextmanager
+async def client_at(impostor: Impostor) -> AsyncIterator[SignallingClient]:
+    async with serve(impostor, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with SignallingClient(f"ws://127.0.0.1:{port}", room="kitchen", secret="tea") as client:
+            yield client
+
+
 def test_a_server_cannot_put_its_own_fingerprint_into_the_call() -> None:
     async def test() -> None:
-        forged = RoomKeys(bytes(32), bytes(32)).describe(1, "offer", "v=0\r\na=fingerprint:sha-256 00:11")
-        async with lying_server(JOINED, encode_signalling(forged)) as client:
-            await client.connect()
+        async with client_at(Impostor("tea")) as client:
+            await client.next_event()
+            assert isinstance(await client.next_event(), Description), "with the right secret it could"
+        async with client_at(Impostor("coffee")) as client:
+            await client.next_event()
             with pytest.raises(BadSignatureError, match=r"^description mac does not fit"):
+                await client.next_event()
+
+    run(test)
+
+
+def test_a_server_has_sixteen_guesses_at_the_secret_and_no_more() -> None:
+    async def test() -> None:
+        async with client_at(Impostor("coffee", 100, describes=False)) as client:
+            for generation in range(1, MAX_UNCONFIRMED + 1):
+                assert await client.next_event() == PeerJoined(generation=generation, is_offerer=False)
+            with pytest.raises(WrongSecretError, match=r"^16 meetings in a row with somebody who knows no secret"):
+                await client.next_event()
+
+    run(test)
+
+
+def test_descriptions_before_a_key_and_shares_of_other_meetings_are_void() -> None:
+    async def test() -> None:
+        forged = MeetingKey(bytes(32)).describe(1, "offer", "v=0")
+        void = [Exchange(generation=1, share=bytes(32)), forged]
+        async with lying_server(JOINED, *map(encode_signalling, [*void, PeerLeft(is_final=False)])) as client:
+            await client.connect()
+            assert await client.next_event() == PeerLeft(is_final=False)
+        meeting_1 = PeerJoined(generation=1, is_offerer=True)
+        other = Exchange(generation=2, share=bytes(32))
+        wrong = Exchange(generation=1, share=bytes(32))
+        async with lying_server(JOINED, *map(encode_signalling, [meeting_1, other, forged, wrong])) as client:
+            await client.connect()
+            with pytest.raises(MalformedPacketError, match=r"^exchange share is not one of the other side"):
                 await client.next_event()
 
     run(test)
@@ -273,7 +352,7 @@ def test_misuse_is_named() -> None:
         with pytest.raises(ValueError, match=r"cannot be parsed: use ws://host:port$"):
             await SignallingClient("ws://", room="kitchen", secret="tea").connect()
         idle = SignallingClient("ws://127.0.0.1:1", room="kitchen", secret="tea")
-        with pytest.raises(SignallingUnreachableError, match=r"not connected$"):
+        with pytest.raises(SignallingUnreachableError, match=r"the far end is not there$"):
             await idle.send_description(1, "offer", "v=0")
 
     run(test)

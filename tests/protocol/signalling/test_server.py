@@ -16,6 +16,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from protocol.errors import RoomFullError
 from protocol.signalling.guard import SignallingLimits
 from protocol.signalling.messages import (
     Description,
@@ -56,7 +57,7 @@ async def raw(server: SignallingServer) -> AsyncIterator[ClientConnection]:
 
 
 def join(token: int = 1, room: str = "kitchen") -> bytes:
-    return encode_signalling(Join(room=room, proof=bytes(32), peer_token=bytes([token]) * 16))
+    return encode_signalling(Join(room_id=room.encode().ljust(32)[:32], peer_token=bytes([token]) * 16))
 
 
 async def receive(socket: ClientConnection) -> SignallingMessage:
@@ -101,7 +102,7 @@ def test_unknown_version_is_refused_by_name() -> None:
     async def test() -> None:
         async with listening() as server, raw(server) as socket:
             await socket.send(b"S\x01" + msgpack.packb([9, "a layout", "of the future"]))
-            reason = "join version 9 is not 1: update talkface on the older end"
+            reason = "join version 9 is not 2: update talkface on the older end"
             assert await receive(socket) == Refused(code="unknown-version", reason=reason)
 
     run(test)
@@ -114,7 +115,7 @@ def test_after_the_join_only_descriptions_and_later_types() -> None:
             assert await receive(socket) == Joined(generation=0)
             await socket.send(b"S\x63\x90")  # of a later version: skipped
             await socket.send(join())
-            reason = "only descriptions and leave may follow a join"
+            reason = "only exchanges, descriptions and leave may follow a join"
             assert await receive(socket) == Refused(code="bad-request", reason=reason)
 
     run(test)
@@ -361,13 +362,12 @@ def test_rooms_are_bounded() -> None:
 
 def test_reasons_with_long_characters_are_cut_to_size() -> None:
     async def test() -> None:
-        async with listening() as server, raw(server) as ann, raw(server) as bob, raw(server) as eve:
-            room = "\U000e0001" * 16  # repr writes ten characters for each
-            for token, socket in enumerate((ann, bob)):
-                await socket.send(join(token, room=room))
-                await receive(socket)
-            await eve.send(join(9, room=room))
-            refused = await receive(eve)
+        async with listening() as server, raw(server) as ann:
+            await ann.send(join(1))
+            await receive(ann)
+            (peer,) = server._peers
+            server._refuse(peer, RoomFullError("\U000e0001" * 60))
+            refused = await receive(ann)
             assert isinstance(refused, Refused)
             assert refused.code == "room-full"
             assert len(refused.reason.encode()) == 200
