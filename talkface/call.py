@@ -141,6 +141,7 @@ class CallSide:
         try:
             self._ending.spawn(self._watch_call(call_task, prepared))
             self._ending.spawn(self._limit_waiting())
+            self._ending.spawn(self._limit_interruption())
             self._ending.spawn(self._follow_links(preparation, prepared))
             if prepared.receiving is not None:
                 self._ending.spawn(self._watch(prepared.receiving))
@@ -235,7 +236,7 @@ class CallSide:
         self._ending.stop("the far end has left", by_peer=True)
 
     async def _limit_waiting(self) -> None:
-        """Nobody came, or the path does not come back."""
+        """Nobody came."""
         meeting = self._options.meeting
         await asyncio.sleep(meeting.wait_s)
         if self._observer.start_us == 0:
@@ -243,6 +244,9 @@ class CallSide:
                 f"nobody could be reached in room {meeting.room!r} within {meeting.wait_s:.0f} s",
                 "check that the other end uses the same server, room and secret",
             )
+
+    async def _limit_interruption(self) -> None:
+        """The path does not come back."""
         interrupted_s = 0.0
         while True:
             await asyncio.sleep(1.0)

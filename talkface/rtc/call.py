@@ -28,9 +28,10 @@ from protocol.errors import (
 from protocol.interfaces import Clock
 from protocol.rate_limit import TokenBucket
 from protocol.signalling.messages import Description, DescriptionKind, PeerJoined, PeerLeft
-from talkface.rtc.errors import LinkError
+from talkface.rtc.errors import LinkError, PeerGoneError
 from talkface.rtc.link_life import LinkState
 from talkface.rtc.local_addresses import host_addresses
+from talkface.rtc.peer_presence import PeerPresence
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,9 @@ class CallLink(Protocol):
     @property
     def last_audio_us(self) -> int | None: ...
 
+    @property
+    def last_refused_us(self) -> int | None: ...
+
     async def create_offer(self) -> str: ...
 
     async def accept_offer(self, sdp: str) -> str: ...
@@ -99,6 +103,19 @@ class PathWatch:
 
 
 REAL_PATH = PathWatch()
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """One negotiation with the peer."""
+
+    generation: int
+    descriptions: asyncio.Queue[Description]
+    """Of the peer, for this generation."""
+
+    @classmethod
+    def new(cls, generation: int) -> _Meeting:
+        return cls(generation, asyncio.Queue(4))
 
 
 class CallState(enum.Enum):
@@ -140,11 +157,9 @@ class RtcCall(Generic[L]):
         """The link in use; None before the first."""
         self.reconnects = 0
         self.state = CallState.WAITING
-        self._generation = -1
-        self._peer_left = False
-        """The server says that it left for good."""
+        self._meeting = _Meeting.new(-1)
+        self._presence = PeerPresence()
         self._meetings = TokenBucket(MEETINGS_BURST, MEETINGS_PER_S)
-        self._descriptions: asyncio.Queue[Description] = asyncio.Queue(4)
         self._attempt: asyncio.Task[L] | None = None
         self._addresses = frozenset(self._watch.addresses())
         self._retry_at_us: int | None = None
@@ -156,10 +171,11 @@ class RtcCall(Generic[L]):
         Raises:
             SignallingError: the server refused in a way that trying again cannot change (wrong secret, full room).
             ProtocolError: a description was changed on its way.
+            PeerGoneError: the peer's program has ended without a goodbye.
         """
         event: asyncio.Task[Any] | None = None
         try:
-            await self._signalling.connect()
+            await self._join()
             while True:
                 event = event or asyncio.ensure_future(self._next_event())
                 waiting = {event} | ({self._attempt} if self._attempt else set())
@@ -169,8 +185,9 @@ class RtcCall(Generic[L]):
                     self._handle(finished)
                 if self._attempt is not None and self._attempt.done():
                     self._finish_attempt(self._attempt)
-                if self._peer_left and not self._is_alive(self._clock.now_us()):
+                if self._presence.has_hung_up and not self._is_alive(self._clock.now_us()):
                     return
+                self._check_peer()
                 if self._is_lost() and self._attempt is None:
                     if event is not None:
                         await _cancel(event)
@@ -187,17 +204,26 @@ class RtcCall(Generic[L]):
 
     # --- signalling ---
 
+    async def _join(self) -> None:
+        try:
+            await self._signalling.connect()
+        except SignallingError:
+            self._presence.disconnected()
+            raise
+        self._presence.connected(self._clock.now_us())
+
     async def _next_event(self) -> PeerJoined | PeerLeft | Description:
         """The next event; a lost signalling connection is joined again, for as long as it takes."""
         attempt = 0
         while True:
             try:
                 if attempt:
-                    await self._signalling.connect()
+                    await self._join()
                 return await self._signalling.next_event()
             except SignallingError as error:
                 if not self._may_try_again(error):
                     raise
+                self._presence.disconnected()
                 logger.info("signalling: %s", error)
                 await asyncio.sleep(_SIGNALLING_RETRIES_S[min(attempt, len(_SIGNALLING_RETRIES_S) - 1)])
                 attempt += 1
@@ -216,7 +242,7 @@ class RtcCall(Generic[L]):
         # Until PeerJoined comes, or fails to.
         self._retry_at_us = self._clock.now_us() + AUDIO_SILENCE_US
         try:
-            await self._signalling.connect()
+            await self._join()
             self._retry_at_us = self._clock.now_us() + AUDIO_SILENCE_US  # on a slow path the joining itself took long
         except SignallingError as error:
             if not self._may_try_again(error):
@@ -226,22 +252,21 @@ class RtcCall(Generic[L]):
 
     def _handle(self, event: PeerJoined | PeerLeft | Description) -> None:
         if isinstance(event, PeerLeft):
-            self._peer_left = event.is_final
+            self._presence.left(self._clock.now_us(), is_final=event.is_final)
             return
         if isinstance(event, PeerJoined):
+            self._presence.came()
             if not self._meetings.take(1, self._clock.now_us() / 1e6):
                 logger.warning("signalling: too many meetings, one is passed over")
                 return
-            self._peer_left = False
-            self._generation = event.generation
-            self._descriptions = asyncio.Queue(4)
+            self._meeting = _Meeting.new(event.generation)
             self._cancel_attempt()
             if not self._is_alive(self._clock.now_us()):
                 self._show(CallState.INTERRUPTED if self.link else CallState.CONNECTING)
-            self._attempt = asyncio.ensure_future(self._negotiate(event, self._descriptions))
+            self._attempt = asyncio.ensure_future(self._negotiate(event, self._meeting.descriptions))
             return
-        if event.generation == self._generation and not self._descriptions.full():
-            self._descriptions.put_nowait(event)
+        if event.generation == self._meeting.generation and not self._meeting.descriptions.full():
+            self._meeting.descriptions.put_nowait(event)
 
     # --- one attempt ---
 
@@ -296,6 +321,12 @@ class RtcCall(Generic[L]):
             self._attempt = None
 
     # --- watching ---
+
+    def _check_peer(self) -> None:
+        now_us = self._clock.now_us()
+        is_silent = not self._is_alive(now_us)
+        if self.link is not None and self._presence.is_gone(now_us, self.link, is_silent=is_silent):
+            raise PeerGoneError
 
     def _is_lost(self) -> bool:
         """True when it is time to negotiate anew."""

@@ -27,6 +27,12 @@ class IncomingAudio:
         """When anything last came from the peer's address (RTP, RTCP, STUN or DTLS)."""
         self.last_audio_us: int | None = None
         """When its last audio packet came; None before the first."""
+        self.last_refused_us: int | None = None
+        """When its machine last said that nobody listens at its port; None: never."""
+
+    def refused(self) -> None:
+        """The peer's port is closed."""
+        self.last_refused_us = self._clock.now_us()
 
     def heard(self) -> None:
         """Something came from the peer's address."""

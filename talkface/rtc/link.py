@@ -141,6 +141,11 @@ class RtcLink:
         """When its last audio packet came; None before the first."""
         return self._incoming.last_audio_us
 
+    @property
+    def last_refused_us(self) -> int | None:
+        """When the peer's machine last said that nobody listens at its port; None: never."""
+        return self._incoming.last_refused_us
+
     # --- MediaLink ---
 
     def send_audio(self, payload: bytes, timestamp_ticks: int, cost: PacketCost) -> None:
@@ -226,7 +231,9 @@ class RtcLink:
         self._life.enter(LinkState.CONNECTING)
         connection, incoming = self._negotiation.connection, self._incoming
         if Feature.SOCKETS not in self._missing:
-            context = SocketContext(self._tap, self._gate, incoming.heard, self._options.bind_addresses)
+            context = SocketContext(
+                self._tap, self._gate, incoming.heard, incoming.refused, self._options.bind_addresses
+            )
             prepare_sockets(transceiver, context)
         if Feature.SRTP_PROFILES not in self._missing:
             choose_srtp_profiles(transceiver, self._options.srtp_tag_bits)

@@ -22,6 +22,7 @@ from protocol.interfaces import EndCause, SessionEnd
 from protocol.messages import MESSAGE_MAGIC, Bye
 from protocol.signalling.client import SignallingClient
 from protocol.signalling.server import SignallingServer
+from talkface import call
 from talkface.call import CallBrokenError, CallSide
 from talkface.clock import MonotonicClock
 from talkface.demo import SPEECH
@@ -37,6 +38,7 @@ from talkface.options import (
     StyleChoice,
 )
 from talkface.rtc.call import RtcCall
+from talkface.rtc.errors import LinkError
 from talkface.rtc.link import RtcLink
 from talkface.rtc.options import LinkOptions
 from talkface.rtc.wire.meter import WireMeter
@@ -92,13 +94,21 @@ async def with_server(work: Callable[[int], Awaitable[Any]]) -> Any:
 class RawPeer:
     """A far end that says what a test wants on the control channel."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, max_links: int = 100) -> None:
+        """`max_links`: after so many it makes no connection any more, but stays in the room."""
         clock, meter = MonotonicClock(), WireMeter(MonotonicClock())
         self.link: asyncio.Future[RtcLink] = asyncio.get_running_loop().create_future()
+        num_links = iter(range(max_links))
+
+        def make_link() -> RtcLink:
+            if next(num_links, None) is None:
+                raise LinkError("no more")
+            return RtcLink(LinkOptions(), meter=meter, clock=clock)
+
         client = SignallingClient(f"ws://127.0.0.1:{port}", room="r", secret=SECRET)
         self._call = RtcCall(
             client,
-            lambda: RtcLink(LinkOptions(), meter=meter, clock=clock),
+            make_link,
             lambda link: None if self.link.done() else self.link.set_result(link),
             clock,
         )
@@ -246,6 +256,25 @@ def test_sender_says_when_the_far_end_never_greets(tmp_path: Path, monkeypatch: 
 
     with pytest.raises(UserError, match="did not say hello within 1 s"):
         asyncio.run(with_server(run))
+
+
+@pytest.mark.network
+@pytest.mark.timeout(60)
+def test_a_path_that_is_lost_is_given_up_in_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only after the time in which somebody may come."""
+    monkeypatch.setattr(call, "GIVE_UP_S", 2.0)
+
+    async def run(port: int) -> None:
+        side = options(port, Role.RECEIVE, tmp_path, wait_s=600.0)
+        async with RawPeer(port, max_links=1) as peer:
+            running = asyncio.ensure_future(run_side(side))
+            link = await peer.link
+            await asyncio.sleep(1.0)
+            await link.close()
+            with pytest.raises(UserError, match="the path to the far end was lost for 2 s"):
+                await running
+
+    asyncio.run(with_server(run))
 
 
 def test_nobody_comes(tmp_path: Path) -> None:

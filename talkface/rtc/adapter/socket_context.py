@@ -18,6 +18,8 @@ class SocketContext:
     gate: DatagramGate
     heard: Callable[[], None]
     """Called for every datagram from the peer."""
+    refused: Callable[[], None]
+    """Called when the peer's machine says that its port is closed."""
     addresses: Sequence[str] | None = None
     """Local addresses to gather on; None for all but loopback."""
 

@@ -1,4 +1,4 @@
-"""The sockets of a connection: counted, gated, patient, and bound where we want them."""
+"""The sockets of a connection: counted, gated, patient, bound where we want them, and aware of closed ports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aioice import ice, stun, turn
 from aiortc import RTCRtpTransceiver
 
 from talkface.rtc.adapter.names import missing_features
+from talkface.rtc.adapter.refusals import ask_for_refusals, take_refusals
 from talkface.rtc.adapter.socket_context import CURRENT, SocketContext
 from talkface.rtc.adapter.turn_legs import TurnTcp, TurnUdp
 from talkface.rtc.stun import (
@@ -42,13 +43,22 @@ class _Socket(ice.StunProtocol):
         self._is_direct = not isinstance(transport, turn.TurnTransport)  # a relayed one is counted at the inner socket
         if self._is_direct and ":" in transport.get_extra_info("sockname")[0]:
             self._header_bytes = IPV6_UDP_BYTES
+        if self._is_direct and self._ours is not None:
+            ask_for_refusals(transport)
+
+    def error_received(self, exc: Exception) -> None:
+        super().error_received(exc)
+        if self._is_direct and self._ours is not None:
+            for address in take_refusals(self.transport):
+                if self._is_peer(address):
+                    self._ours.refused()
 
     def datagram_received(self, data: Any, addr: Any) -> None:
         ours = self._ours
         if ours is not None:
             if self._is_direct:
                 ours.tap.received(data, self._header_bytes)
-            is_peer = any(pair.remote_addr == addr[:2] for pair in self.receiver._nominated.values())
+            is_peer = self._is_peer(addr[:2])
             if not ours.gate.admits(data, is_peer=is_peer) or self.receiver._queue.qsize() >= MAX_QUEUED_DATAGRAMS:
                 return
             if is_peer:
@@ -57,6 +67,10 @@ class _Socket(ice.StunProtocol):
             super().datagram_received(data, addr)
         except Exception:  # aioice asserts and looks up attributes of unauthenticated messages
             logger.debug("dropped a datagram that aioice could not handle", exc_info=True)
+
+    def _is_peer(self, address: tuple[str, int]) -> bool:
+        """True for the address that the connection has settled on."""
+        return any(pair.remote_addr == address for pair in self.receiver._nominated.values())
 
     async def send_data(self, data: bytes, addr: tuple[str, int]) -> None:
         if self._ours is not None and self._is_direct:
