@@ -5,7 +5,8 @@
           <------------------------- Hello            version and tables must fit
     IdentityOffer(hash, size) ----->                  nothing more when it has it
           <------------------------- IdentityRequest(hash, offset)
-    IdentityData ... -------------->
+    IdentityData ... -------------->                  the first 16 kB at once: z and offsets
+    IdentityData ... -------------->                  what is larger behind the sound
           <------------------------- Bye
 
 One object per link; on a new link a new one offers the hash again, nothing else.
@@ -19,7 +20,8 @@ from collections.abc import Callable
 from protocol.control import OtherVersion, ReceivedMessage
 from protocol.identity.transfer import identity_chunks, offer_identity
 from protocol.interfaces import MediaLink
-from protocol.messages import Bye, Hello, IdentityRequest
+from protocol.messages import MAX_CHUNK_BYTES, Bye, Hello, IdentityRequest
+from sender.behind_sound import CHUNK_BYTES, BehindSound
 from sender.errors import PeerSilentError, PeerVersionError, SenderError
 
 MAX_IDENTITY_REQUESTS = 8
@@ -36,12 +38,17 @@ class Handshake:
         identity: bytes | None,
         *,
         on_bye: Callable[[str], None] | None = None,
+        behind_sound: BehindSound | None = None,
     ) -> None:
-        """Listens at once. `hello` is what the link says of us, `identity` the identity file, None to send no face."""
+        """Listens at once. `hello` is what the link says of us, `identity` the identity file, None to send no face.
+
+        What of the identity is beyond its first chunk goes when `behind_sound` has room; None holds it back for ever.
+        """
         self._link = link
         self._hello = hello
         self._identity = identity
         self._on_bye = on_bye
+        self._behind_sound = behind_sound or BehindSound()
         self._is_closed = False
         self._theirs: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._requests: asyncio.Queue[IdentityRequest] = asyncio.Queue(maxsize=MAX_IDENTITY_REQUESTS)
@@ -111,7 +118,9 @@ class Handshake:
         while True:
             request = await self._requests.get()
             try:
-                for chunk in identity_chunks(self._identity, request):
+                for chunk in identity_chunks(self._identity, request, later_bytes=CHUNK_BYTES):
+                    if chunk.offset_bytes >= MAX_CHUNK_BYTES:
+                        await self._behind_sound.take(len(chunk.data))
                     await self._link.send_control(chunk)
                     self.identity_bytes_sent += len(chunk.data)
             except ConnectionError:

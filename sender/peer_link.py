@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from protocol.control import ControlCounters
 from protocol.interfaces import MediaLink, ReceptionReport
 from protocol.messages import Hello
+from sender.behind_sound import BehindSound
 from sender.handshake import Handshake
 from sender.packetizer import OutgoingPacket
 
@@ -50,6 +51,8 @@ class PeerLink:
         self._identity = identity
         self._on_report = on_report
         self._on_bye = on_bye
+        self.behind_sound = BehindSound()
+        """Room for the larger parts of the identity; whoever sends sound tells it."""
         self._handshake: Handshake | None = None
         self._retired = ControlCounts()
         self.num_links = 1
@@ -75,7 +78,9 @@ class PeerLink:
             PeerVersionError, PeerSilentError: there is nobody to talk to.
         """
         self.listen()
-        self._handshake = Handshake(self._link, self._hello, self._identity, on_bye=self._on_bye)
+        self._handshake = Handshake(
+            self._link, self._hello, self._identity, on_bye=self._on_bye, behind_sound=self.behind_sound
+        )
         theirs = await self._handshake.greet(timeout_s)
         self.notes = self._hello.mismatches(theirs)
         for note in self.notes:

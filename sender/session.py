@@ -183,8 +183,12 @@ class SendingSession:
                 if source.media_time is not None:
                     source.media_time.mark(end_ticks)
                 values = source.style.values_at(end_ticks)
-                for packet in await loop.run_in_executor(self._worker, stream.process, pcm, values):
+                duration_ticks = stream.packet_ticks
+                packets = await loop.run_in_executor(self._worker, stream.process, pcm, values)
+                for packet in packets:
                     self._peer.send(packet)
+                num_bytes = sum(len(packet.payload) for packet in packets)
+                self._peer.behind_sound.note_sound(stream.preset, duration_ticks, num_bytes)
             self._end_with(SessionEnd(EndCause.FINISHED))
         except SenderError as error:
             self._end_with(error)

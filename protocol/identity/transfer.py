@@ -29,14 +29,21 @@ def offer_identity(file: bytes) -> IdentityOffer:
     return IdentityOffer(content_sha256=content_name(file), size_bytes=len(file))
 
 
-def identity_chunks(file: bytes, request: IdentityRequest) -> Iterator[IdentityData]:
-    """The chunks that answer a request; none when it asks for another identity or starts past the end."""
+def identity_chunks(
+    file: bytes, request: IdentityRequest, *, later_bytes: int = MAX_CHUNK_BYTES
+) -> Iterator[IdentityData]:
+    """The chunks that answer a request; none when it asks for another identity or starts past the end.
+
+    Args:
+        later_bytes: size of chunks after the file's first `MAX_CHUNK_BYTES`.
+    """
     if request.content_sha256 != content_name(file):
         return
-    for start in range(request.offset_bytes, len(file), MAX_CHUNK_BYTES):
-        yield IdentityData(
-            content_sha256=request.content_sha256, offset_bytes=start, data=file[start : start + MAX_CHUNK_BYTES]
-        )
+    start = request.offset_bytes
+    while start < len(file):
+        end = MAX_CHUNK_BYTES if start < MAX_CHUNK_BYTES else start + later_bytes
+        yield IdentityData(content_sha256=request.content_sha256, offset_bytes=start, data=file[start:end])
+        start = end
 
 
 class IdentityAssembler:

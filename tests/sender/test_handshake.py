@@ -13,6 +13,7 @@ import pytest
 from protocol.control import OtherVersion
 from protocol.identity.transfer import offer_identity
 from protocol.messages import (
+    MAX_CHUNK_BYTES,
     Bye,
     Hello,
     IdentityData,
@@ -20,6 +21,9 @@ from protocol.messages import (
     IdentityRequest,
     Stats,
 )
+from protocol.presets import PRESETS
+from protocol.rtp_time import RTP_CLOCK_HZ
+from sender.behind_sound import CHUNK_BYTES, BehindSound
 from sender.errors import PeerSilentError, PeerVersionError
 from sender.handshake import MAX_IDENTITY_REQUESTS, Handshake
 
@@ -52,11 +56,17 @@ def test_the_identity_is_sent_when_asked_for(make_link: Callable[[], Any], offse
     async def scenario() -> None:
         link = make_link()
         link.greeting = [hello()]
-        handshake = Handshake(link, hello(), IDENTITY)
+        behind = BehindSound()
+        handshake = Handshake(link, hello(), IDENTITY, behind_sound=behind)
         await handshake.greet(1.0)
         digest = offer_identity(IDENTITY).content_sha256
         link.control_callback(IdentityRequest(content_sha256=digest, offset_bytes=offset))
         await settle()
+        # The beginning at once, the rest only while sound goes out.
+        assert handshake.identity_bytes_sent == max(0, MAX_CHUNK_BYTES - offset)
+        for _ in range(2 * len(IDENTITY) // CHUNK_BYTES):
+            behind.note_sound(PRESETS["default"], 5 * RTP_CLOCK_HZ, 0)
+            await settle()
         chunks = [message for message in link.control if isinstance(message, IdentityData)]
         assert b"".join(chunk.data for chunk in chunks) == IDENTITY[offset:]
         assert handshake.identity_bytes_sent == len(IDENTITY) - offset
