@@ -1,13 +1,16 @@
 """Whether something can be written at a path, found out before hours of work depend on it.
 
-A folder that is missing is no problem: whoever writes makes it. Nothing is left behind by asking.
+A folder that is missing is no problem: whoever writes makes it. Nothing is left behind by asking. `output_file` and
+`output_folder` are types for argparse, which check when the command line is read.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from talkface_core.errors import CoreError
@@ -53,6 +56,16 @@ def check_output_folder(path: Path) -> None:
     _check_folder_takes_files(target, path)
 
 
+def output_file(text: str) -> Path:
+    """Type of an argument that is a file to write."""
+    return _argument(text, check_output_file)
+
+
+def output_folder(text: str) -> Path:
+    """Type of an argument that is a folder to write files in."""
+    return _argument(text, check_output_folder)
+
+
 def is_same_place(a: Path, b: Path) -> bool:
     """True when both paths lead to the same file or folder, whatever their names: through links, or hard links."""
     try:
@@ -83,3 +96,12 @@ def _check_folder_takes_files(folder: Path, path: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputPathError(f"{path} cannot be written: nothing can be made in {folder} ({reason})") from error
+
+
+def _argument(text: str, check: Callable[[Path], None]) -> Path:
+    path = Path(text).expanduser()
+    try:
+        check(path)
+    except OutputPathError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path

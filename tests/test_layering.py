@@ -42,7 +42,6 @@ BASE: dict[str, set[str]] = {
     "sender": {"sender.errors"},
     "receiver": {"receiver.errors", "receiver.in_loop", "receiver.media_packet"},
     "training": {
-        "training.output_argument",
         "training.config",
         "training.loss.config",
         "training.checkpoint",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from talkface_core.output_path import output_folder
 from training.config import TrainConfig
 from training.config_values import apply_overrides
 from training.data.clip_format import is_prepared
@@ -26,7 +27,6 @@ from training.lip_expert.contrastive_expert import gated_lip_expert
 from training.loop import Run, open_run
 from training.loss.feature_networks import load_feature_networks
 from training.networks import TrainNetworks
-from training.output_argument import output_folder
 from training.recipes import ABLATIONS, RECIPES, get_recipe
 from training.stats import NonFiniteLossError
 

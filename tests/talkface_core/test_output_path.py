@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -10,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from talkface_core.output_path import OutputPathError, check_output_file, check_output_folder, is_same_place
+from talkface_core.output_path import (
+    OutputPathError,
+    check_output_file,
+    check_output_folder,
+    is_same_place,
+    output_file,
+    output_folder,
+)
 
 
 def test_what_can_be_written_passes_and_nothing_is_left(tmp_path: Path) -> None:
@@ -99,3 +107,15 @@ def test_one_file_under_several_names(tmp_path: Path) -> None:
         assert is_same_place(file, name)
     assert is_same_place(tmp_path / "new", tmp_path / "sub" / ".." / "new")
     assert not is_same_place(file, tmp_path / "new")
+
+
+def test_programs_with_argparse_check_when_they_read_the_command_line(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--out", type=output_file)
+    parser.add_argument("--folder", type=output_folder)
+    assert parser.parse_args(["--out", str(tmp_path / "x")]).out == tmp_path / "x"
+    with pytest.raises(argparse.ArgumentError, match="is a folder, and a file is wanted"):
+        parser.parse_args(["--out", str(tmp_path)])
+    (tmp_path / "file").touch()
+    with pytest.raises(argparse.ArgumentError, match="is a file, and a folder is wanted"):
+        parser.parse_args(["--folder", str(tmp_path / "file")])

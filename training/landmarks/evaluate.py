@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from talkface_core.output_path import output_file
 from talkface_core.tracking.face_finder import FaceBox, FaceFinder, load_finder_net
 from talkface_core.tracking.landmark_runtime import LandmarkRunner
 from talkface_core.tracking.landmarks import (
@@ -37,7 +38,6 @@ from talkface_core.whole_file import write_whole
 from training.landmarks.label import read_pictures
 from training.landmarks.teacher import Teacher
 from training.landmarks.textures import cloud, shapes, stripes
-from training.output_argument import output_file
 
 GROUPS: dict[str, Iterable[int]] = {
     "all": range(68),

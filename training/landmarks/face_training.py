@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from talkface_core.face_assets import save_asset
-from training.output_argument import output_file
+from talkface_core.output_path import output_file
 from training.small_nets.loop import TimedSchedule, train_small
 from training.small_nets.run import SmallRun
 

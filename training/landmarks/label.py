@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from talkface_core.output_path import output_folder
 from talkface_core.whole_file import written_beside
 from training.landmarks.teacher import Teacher, TeacherFace
-from training.output_argument import output_folder
 
 TILE_PX = 256
 TILE_FACTOR = 2.4

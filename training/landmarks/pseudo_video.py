@@ -26,12 +26,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talkface_core.output_path import is_same_place
+from talkface_core.output_path import is_same_place, output_folder
 from training.data.clip_format import ClipRecord, read_clip, read_manifest, write_clip, write_manifest
 from training.data.face_mesh import ExpressionBank, Mesh, canonical_meshes
 from training.data.pseudo_clip import Motion, load_motion, pseudo_clip
 from training.landmarks.teacher import Teacher
-from training.output_argument import output_folder
 
 EXPRESSION_EVERY = 5
 """Every so many frames of the videos give an expression."""

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from talkface_core.output_path import output_folder
 from talkface_core.whole_file import written_beside
 from training.data.face_mesh import (
     RIGID_POINTS,
@@ -27,7 +28,6 @@ from training.data.face_mesh import (
 from training.data.moving_still import turn
 from training.data.thin_plate import thin_plate_grid
 from training.landmarks.label import TILE_PX, save_arrays
-from training.output_argument import output_folder
 
 
 def border_points(num_a_side: int = 7) -> Mesh:

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from talkface_core.face_assets import save_asset
+from talkface_core.output_path import output_file
 from training.data.clip_format import read_manifest
 from training.lip_expert.data import SpeechClip, SpeechStretches, load_speech_clips, training_records
 from training.lip_expert.gate import GateResult, gate
 from training.lip_expert.network import CODE_VERSION, SPEECH_POINTS, LipExpert, remove_pose
-from training.output_argument import output_file
 from training.small_nets.loop import TimedSchedule, train_small
 from training.small_nets.run import SmallRun
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from talkface_core.judges import face_recognition
-
 
 def require(holds: bool, name: str, problem: str) -> None:
     """A config's field is as it must be.
@@ -82,6 +80,8 @@ class LossConfig:
 
     def networks(self) -> tuple[str, ...]:
         """Kinds of trained networks that terms of this loss look through: no judges of what comes out."""
+        from talkface_core.judges import face_recognition  # torch: --help need not wait for it
+
         used = {
             "landmarks": self.sync > 0 or self.contrastive > 0,
             "lip_expert": self.contrastive > 0,
