@@ -1,7 +1,7 @@
 """What may go out behind the sound: bytes that it leaves free, saved packet by packet, spent chunk by chunk.
 
 The larger parts of an identity take minutes on a thin link and may never delay a word. So they go when the sound does
-not: in silence all of the preset's rate that comfort noise and style leave, in speech an eighth of it on top.
+not: in silence all of the preset's rate that comfort noise and style leave, in speech a quarter of it on top.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from protocol.presets import Preset
 from protocol.rtp_time import RTP_CLOCK_HZ
 
-SPEECH_SHARE = 8
+SPEECH_SHARE = 4
 """In speech, one part in so many of the preset's rate."""
 CHUNK_BYTES = 256
 """A tenth of a second of a thin link: what a word waits at most."""
