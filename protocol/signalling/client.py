@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
@@ -43,6 +43,7 @@ from protocol.signalling.messages import (
     PeerLeft,
     Refused,
     SignallingMessage,
+    Stranger,
     decode_signalling,
     encode_signalling,
 )
@@ -69,6 +70,7 @@ class SignallingClient:
         peer_token: bytes | None = None,
         tls: ssl.SSLContext | None = None,
         timeout_s: float = 5.0,
+        on_stranger: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -78,6 +80,7 @@ class SignallingClient:
             peer_token: 16 random bytes; a program that starts again with the same token takes its old place.
             tls: context for wss; the system's certificates when None.
             timeout_s: for connecting, and for the server's answer; shorter once connecting has been quick.
+            on_stranger: called when somebody waits in a room of this name with another secret.
 
         Raises:
             ValueError: the address is not a websocket address, or the token is not 16 bytes.
@@ -93,9 +96,9 @@ class SignallingClient:
         self._tls = (tls or ssl.create_default_context()) if url.startswith("wss://") else None
         self._timeout_s = timeout_s
         self._keys: RoomKeys | None = None
-        self._meeting: PeerJoined | None = None
-        """Announced; its key is still being exchanged."""
-        self._exchange: KeyExchange | None = None
+        self._on_stranger = on_stranger
+        self._exchanging: tuple[PeerJoined, KeyExchange] | None = None
+        """A meeting that was announced, and its key, which is still being exchanged."""
         self._key: MeetingKey | None = None
         self._unconfirmed = 0
         """Meetings since the other end has last shown that it has our key."""
@@ -197,18 +200,17 @@ class SignallingClient:
         if isinstance(message, PeerJoined):
             if self._unconfirmed >= MAX_UNCONFIRMED:
                 raise WrongSecretError(f"{self._unconfirmed} meetings in a row with somebody who knows no secret")
-            self._key, self._meeting = None, message
+            self._key = self._exchanging = None
             # In a thread, as the other half: the event loop may be playing a call.
             exchange = await asyncio.to_thread(KeyExchange, keys, message.generation, is_offerer=message.is_offerer)
-            self._exchange = exchange
+            self._exchanging = message, exchange
             await self._send(exchange.message)
             return None
         if isinstance(message, Exchange):
-            meeting, exchange_of_meeting = self._meeting, self._exchange
-            if meeting is None or exchange_of_meeting is None or message.generation != meeting.generation:
+            if self._exchanging is None or message.generation != self._exchanging[0].generation:
                 return None
-            self._meeting = self._exchange = None
-            self._key = await asyncio.to_thread(exchange_of_meeting.finish, message)
+            (meeting, exchange), self._exchanging = self._exchanging, None
+            self._key = await asyncio.to_thread(exchange.finish, message)
             self._unconfirmed += 1
             return meeting
         if isinstance(message, Description):
@@ -217,6 +219,8 @@ class SignallingClient:
             self._key.verify(message)
             self._unconfirmed = 0
             return message
+        if isinstance(message, Stranger):
+            self._on_stranger()
         return message if isinstance(message, PeerLeft) else None
 
     async def _send(self, message: SignallingMessage) -> None:

@@ -21,6 +21,7 @@ from protocol.signalling.messages import (
     MAX_ROOM_BYTES,
     MAX_SECRET_BYTES,
     ROOM_ID_BYTES,
+    ROOM_NAME_BYTES,
     Description,
     DescriptionKind,
     Exchange,
@@ -33,7 +34,7 @@ PLACE_BITS = 10
 # About 100 ms and 32 MB for each guess at a room's name, or at the ten bits of a secret.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**15, 8, 1
 _SCRYPT_MEMORY = 64 << 20
-_PLACE_BYTES = 2
+_PLACE_BYTES = ROOM_ID_BYTES - ROOM_NAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class RoomKeys:
         """
         Text(1, MAX_ROOM_BYTES).to_wire("room", room)
         Text(1, MAX_SECRET_BYTES).to_wire("secret", secret)
-        name = _stretch(room.encode(), b"talkface name 2", ROOM_ID_BYTES - _PLACE_BYTES)
+        name = _stretch(room.encode(), b"talkface name 2", ROOM_NAME_BYTES)
         keys = _stretch(secret.encode(), b"talkface room 2\0" + room.encode(), _PLACE_BYTES + PASSWORD_BYTES)
         place = int.from_bytes(keys[:_PLACE_BYTES], "big") % 2**PLACE_BITS
         return cls(name + place.to_bytes(_PLACE_BYTES, "big"), keys[_PLACE_BYTES:])

@@ -40,6 +40,8 @@ MAX_SECRET_BYTES = 256
 MAX_REASON_BYTES = 200
 TOKEN_BYTES = 16
 ROOM_ID_BYTES = 32
+ROOM_NAME_BYTES = 30
+"""Of a room id, the first: what the room's name gives; the rest follows from the secret."""
 SHARE_BYTES = 32
 MAC_BYTES = 32
 
@@ -139,7 +141,12 @@ class Exchange:
         check_fields("exchange", self)
 
 
-SignallingMessage = Join | Joined | PeerJoined | PeerLeft | Description | Refused | Leave | Exchange
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """Server, to one that waits alone: somebody waits in a room of the same name with another secret. Said once."""
+
+
+SignallingMessage = Join | Joined | PeerJoined | PeerLeft | Description | Refused | Leave | Exchange | Stranger
 
 SIGNALLING_TYPES: dict[int, tuple[str, type[SignallingMessage]]] = {
     1: ("join", Join),
@@ -150,6 +157,7 @@ SIGNALLING_TYPES: dict[int, tuple[str, type[SignallingMessage]]] = {
     6: ("refused", Refused),
     7: ("leave", Leave),
     8: ("exchange", Exchange),
+    9: ("stranger", Stranger),
 }
 """Type byte to name and class."""
 _TYPE_OF = {kind: (code, name) for code, (name, kind) in SIGNALLING_TYPES.items()}

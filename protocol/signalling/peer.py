@@ -22,6 +22,8 @@ class Peer:
         self.room: Room[Peer] | None = None
         self.has_left = False
         """It said that it leaves."""
+        self.knows_of_stranger = False
+        """It was told that somebody waits in a room of the same name."""
         self.alone_since_s = 0.0
         """Server time since when nobody else was in its room."""
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_QUEUED_MESSAGES)

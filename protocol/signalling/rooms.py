@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from protocol.errors import RoomFullError, ServerBusyError
-from protocol.signalling.messages import Join
+from protocol.signalling.messages import ROOM_NAME_BYTES, Join
 
 PEERS_PER_ROOM = 2
 
@@ -76,6 +76,11 @@ class RoomTable(Generic[P]):
         if room.is_complete:
             room.generation += 1
         return room, replaced
+
+    def namesakes(self, room: Room[P]) -> list[Room[P]]:
+        """Other rooms of the same name, under other secrets."""
+        name = room.room_id[:ROOM_NAME_BYTES]
+        return [other for key, other in self._rooms.items() if key.startswith(name) and other is not room]
 
     def leave(self, room: Room[P], peer: P) -> P | None:
         """Take `peer` out; the handle of the one who stays, or None. Does nothing when it is out already."""

@@ -40,9 +40,10 @@ from protocol.signalling.messages import (
     PeerJoined,
     PeerLeft,
     Refused,
+    Stranger,
 )
 from protocol.signalling.peer import Peer
-from protocol.signalling.rooms import RoomTable
+from protocol.signalling.rooms import Room, RoomTable
 
 logger = logging.getLogger(__name__)
 _SWEEP_INTERVAL_S = 0.25
@@ -210,6 +211,18 @@ class SignallingServer:
             self.num_pairs += 1
             for member in (other, peer):
                 member.send(PeerJoined(generation=room.generation, is_offerer=member is other))
+        else:
+            self._tell_strangers(peer, room)
+
+    def _tell_strangers(self, peer: Peer, room: Room[Peer]) -> None:
+        """Two ends with different secrets would wait in vain, each alone in a room of the same name: both are told."""
+        waiting = [
+            other for namesake in self.rooms.namesakes(room) if not namesake.is_complete for other in namesake.peers
+        ]
+        for member in [*waiting, peer] if waiting else []:
+            if not member.knows_of_stranger:  # once, so that nobody's queue can be filled from another room
+                member.knows_of_stranger = True
+                member.send(Stranger())
 
     async def _probe(self, room_id: bytes) -> None:
         """Ping the members of a full room and drop those that are dead without knowing it."""

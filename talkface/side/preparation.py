@@ -129,7 +129,15 @@ class SidePreparation:
             except ssl.SSLError as error:
                 raise UserError(f"--ca-file {meeting.ca_file} is not a certificate in PEM: {error.reason}") from error
         try:
-            client = SignallingClient(meeting.signal_url, room=meeting.room, secret=meeting.secret, tls=tls)
+            client = SignallingClient(
+                meeting.signal_url,
+                room=meeting.room,
+                secret=meeting.secret,
+                tls=tls,
+                on_stranger=lambda: self._note(
+                    f"somebody waits in room {meeting.room!r} with another secret: both ends need the same one"
+                ),
+            )
         except ValueError as error:
             raise UserError(str(error)) from error
         if self._options.detour is None:

@@ -44,6 +44,7 @@ from protocol.signalling.messages import (
     PeerJoined,
     PeerLeft,
     Refused,
+    Stranger,
     decode_signalling,
     encode_signalling,
 )
@@ -144,6 +145,7 @@ SIGNALLING = {
     "description": MeetingKey(b"m" * 32).describe(2, "offer", "v=0\r\n"),
     "refused": Refused(code="room-full", reason="the room has two peers already, choose another name or secret"),
     "leave": Leave(),
+    "stranger": Stranger(),
     "exchange": Exchange(generation=2, share=bytes(range(32, 64))),
 }
 STYLE = {

@@ -277,6 +277,27 @@ def test_a_path_that_is_lost_is_given_up_in_its_own_time(tmp_path: Path, monkeyp
     asyncio.run(with_server(run))
 
 
+@pytest.mark.network
+def test_a_wrong_secret_is_told_to_both_ends(tmp_path: Path) -> None:
+    async def run(port: int) -> list[SilentProgress]:
+        ends = []
+        for role, secret in ((Role.RECEIVE, "tea"), (Role.SEND, "coffee")):
+            side = options(port, role, tmp_path, wait_s=20.0)
+            side = replace(side, meeting=replace(side.meeting, secret=secret))
+            ends.append((SilentProgress(), side))
+        tasks = [asyncio.ensure_future(run_side(side, progress)) for progress, side in ends]
+        async with asyncio.timeout(20):
+            while not all(progress.notes for progress, _ in ends):
+                await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return [progress for progress, _ in ends]
+
+    for progress in asyncio.run(with_server(run)):
+        assert progress.notes == ["somebody waits in room 'r' with another secret: both ends need the same one"]
+
+
 def test_nobody_comes(tmp_path: Path) -> None:
     progress = SilentProgress()
     with pytest.raises(UserError, match=r"nobody could be reached in room 'r' within 1 s"):

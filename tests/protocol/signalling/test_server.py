@@ -27,6 +27,7 @@ from protocol.signalling.messages import (
     PeerLeft,
     Refused,
     SignallingMessage,
+    Stranger,
     decode_signalling,
     encode_signalling,
 )
@@ -56,8 +57,9 @@ async def raw(server: SignallingServer) -> AsyncIterator[ClientConnection]:
         yield socket
 
 
-def join(token: int = 1, room: str = "kitchen") -> bytes:
-    return encode_signalling(Join(room_id=room.encode().ljust(32)[:32], peer_token=bytes([token]) * 16))
+def join(token: int = 1, room: str = "kitchen", *, place: bytes = b"  ") -> bytes:
+    """`place`: what the secret gives of a room id."""
+    return encode_signalling(Join(room_id=room.encode().ljust(30)[:30] + place, peer_token=bytes([token]) * 16))
 
 
 async def receive(socket: ClientConnection) -> SignallingMessage:
@@ -168,6 +170,42 @@ def test_two_who_are_together_may_be_silent() -> None:
             await receive(bob)
             await receive(bob)
             assert await receive(bob) == PeerLeft(is_final=False)
+
+    run(test)
+
+
+def test_who_waits_under_another_secret_is_said_to_both_and_once() -> None:
+    async def test() -> None:
+        async with listening() as server, raw(server) as ann, raw(server) as bob, raw(server) as eve:
+            await ann.send(join(1, place=b"ab"))
+            assert await receive(ann) == Joined(generation=0)
+            await bob.send(join(2, place=b"cd"))
+            assert [await receive(bob), await receive(bob)] == [Joined(generation=0), Stranger()]
+            assert await receive(ann) == Stranger()
+            await eve.send(join(3, place=b"ef"))
+            assert [await receive(eve), await receive(eve)] == [Joined(generation=0), Stranger()]
+            async with raw(server) as friend:  # what ann hears next is her friend, not another stranger
+                await friend.send(join(4, place=b"ab"))
+                assert await receive(ann) == PeerJoined(generation=1, is_offerer=True)
+
+    run(test)
+
+
+def test_two_who_are_together_and_rooms_of_other_names_are_no_strangers() -> None:
+    async def test() -> None:
+        async with listening() as server, raw(server) as ann, raw(server) as bob, raw(server) as eve:
+            await ann.send(join(1, place=b"ab"))
+            await bob.send(join(2, place=b"ab"))
+            assert [await receive(bob), await receive(bob)] == [
+                Joined(generation=1),
+                PeerJoined(generation=1, is_offerer=False),
+            ]
+            async with raw(server) as cook:
+                await cook.send(join(5, room="cellar", place=b"cd"))
+                await eve.send(join(3, place=b"cd"))
+                assert await receive(eve) == Joined(generation=0)
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(receive(eve), 0.3)
 
     run(test)
 
