@@ -96,6 +96,7 @@ ARROWS: dict[str, set[str]] = {
     "receiver.sinks": {"receiver.drawing"},
     #
     "training": {
+        "training.critics",
         "training.data",
         "training.lip_expert",
         "training.loss",
@@ -105,6 +106,7 @@ ARROWS: dict[str, set[str]] = {
         "training.start",
     },
     "training.data": set(),
+    "training.critics": {"training.loss"},
     "training.loss": set(),
     "training.metrics": set(),
     "training.start": set(),

@@ -24,6 +24,8 @@ from talkface_core.errors import CheckpointMismatchError, WeightsError
 from talkface_core.tensor_shards import read_shards, write_shards
 from talkface_core.whole_file import write_whole
 
+_YOUNGER_FIELDS = {"discriminator": "stylegan2"}
+"""Fields of a model's config that earlier checkpoints lack, and what they were made with."""
 FORMAT_VERSION = 1
 INDEX = "index.json"
 _NAME = re.compile(r"step_(\d{8,})")
@@ -151,6 +153,7 @@ def check_same_model(where: str, expected: Mapping[str, Any], got: Any) -> None:
     """Raise CheckpointMismatchError naming the first field in which two model configs differ."""
     if not isinstance(got, Mapping):
         raise WeightsError(f"{where}: the checkpoint does not say which model it holds")
+    expected, got = {**_YOUNGER_FIELDS, **expected}, {**_YOUNGER_FIELDS, **got}
     for name in sorted({*expected, *got}):
         if expected.get(name) != got.get(name):
             raise CheckpointMismatchError(f"{where}: model.{name}", expected.get(name), got.get(name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from talkface_core.judges import efficientnet
 from training.loss.config import LossConfig as LossConfig
 from training.loss.config import require
 
@@ -30,6 +31,8 @@ class ModelConfig:
     layer_offsets: bool = False
     """Give every person static per-layer offsets too, from the table or by E_image, which then sees through trained
     networks; off is the paper."""
+    discriminator: Literal["stylegan2", "projected"] = "stylegan2"
+    """StyleGAN2's residual network, trained from scratch; or small heads on the frozen, trained EfficientNet-Lite0."""
     discriminator_base: int = 8192
     """Discriminator channels at resolution r are discriminator_base / r, at most discriminator_max."""
     discriminator_max: int = 256
@@ -318,3 +321,10 @@ class TrainConfig:
             "loss.feature_matching",
             "needs a discriminator: --loss.adversarial above 0",
         )
+
+    @property
+    def trained_against(self) -> frozenset[str]:
+        """Kinds of trained networks that losses or discriminators look through: no judges of what comes out."""
+        has_critic = self.loss.adversarial > 0 or self.loss.mouth_adversarial > 0
+        projected = {efficientnet.KIND} if has_critic and self.model.discriminator == "projected" else set()
+        return frozenset(self.loss.networks()) | projected

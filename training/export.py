@@ -131,8 +131,13 @@ def export_run(options: ExportOptions) -> str:
 def _trained_against(options: ExportOptions) -> tuple[str, ...]:
     """Networks that were losses of the run or of the one that is blended in."""
     runs = [options.run] if options.blend is None else [options.run, options.blend]
-    paths = [latest_checkpoint(run / "checkpoints") for run in runs]
-    return tuple(sorted({name for p in paths if p is not None for name in trained_against(checkpoint_meta(p))}))
+    names: set[str] = set()
+    for run in runs:
+        path = latest_checkpoint(run / "checkpoints")
+        # The checkpoint knows what its start was trained against; one from before it said so has its config at least.
+        names |= set() if path is None else trained_against(checkpoint_meta(path))
+        names |= from_dict(json.loads((run / "config.json").read_text())).trained_against
+    return tuple(sorted(names))
 
 
 def _load_networks(options: ExportOptions) -> tuple[TrainNetworks, list[str]]:

@@ -156,7 +156,7 @@ class Run:
             got = dict(checkpoint.meta.get("model") or {})
             # What a stage may change: everything but the face networks themselves.
             free = {"identity", "layer_offsets", "minibatch_group", "discriminator_base", "discriminator_max"}
-            free |= {"learned_noise"}
+            free |= {"discriminator", "learned_noise"}
             if self.config.train.narrow_init:
                 checkpoint = narrowed(checkpoint, self.config.model)
                 free |= {"channel_base", "channel_max"}

@@ -18,12 +18,15 @@ from talkface_core.face.generator import GeneratorConfig, Window
 from talkface_core.face.image_encoder import ImageEncoder
 from talkface_core.face.networks import FaceNetworks
 from talkface_core.interfaces import BASE_STYLE_VALUES, STYLE_VALUES
+from talkface_core.judges.efficientnet import EfficientNetLite0, load_efficientnet
 from talkface_core.style.encoder import MOUTH_PX
 from talkface_core.style.path import StyleSettings, encode_style
 from talkface_core.style.quantiser import StyleQuantiser
 from training.config import ModelConfig, TrainConfig
+from training.critics.interface import Critic
+from training.critics.projected import ProjectedDiscriminator
+from training.critics.stylegan2 import Discriminator, DiscriminatorConfig
 from training.data.sampler import Batch
-from training.discriminator import Discriminator, DiscriminatorConfig
 
 CONTRASTIVE_DIM = 128
 LIP_FEATURES = 128
@@ -86,12 +89,17 @@ class TrainNetworks(nn.Module):
         self.identities = Identities(model, num_persons, generator.num_layers)
         self.quantiser = StyleQuantiser((config.style.step_64ths,) * STYLE_VALUES)
         side = config.train.window_px or model.resolution_px
-        self.discriminator = self._critic(side) if config.loss.adversarial > 0 else None
-        self.mouth_discriminator = self._critic(MOUTH_PX) if config.loss.mouth_adversarial > 0 else None
+        has_critic = config.loss.adversarial > 0 or config.loss.mouth_adversarial > 0
+        eye = load_efficientnet() if has_critic and model.discriminator == "projected" else None
+        self.discriminator = self._critic(side, eye) if config.loss.adversarial > 0 else None
+        self.mouth_discriminator = self._critic(MOUTH_PX, eye) if config.loss.mouth_adversarial > 0 else None
         self.audio_head = nn.Linear(model.latent_dim, CONTRASTIVE_DIM) if config.loss.contrastive > 0 else None
         self.visual_head = nn.Linear(LIP_FEATURES, CONTRASTIVE_DIM) if config.loss.contrastive > 0 else None
 
-    def _critic(self, resolution_px: int) -> Discriminator:
+    def _critic(self, resolution_px: int, eye: EfficientNetLite0 | None) -> Critic:
+        """StyleGAN2's for pictures of this side, or heads for what `eye` sees in any picture."""
+        if eye is not None:
+            return ProjectedDiscriminator(eye)
         model = self.config.model
         return Discriminator(
             DiscriminatorConfig(

@@ -67,7 +67,7 @@ def new_state(config: TrainConfig, persons: list[str], device: torch.device) -> 
         optimizer_d,
         persons,
         rate_scale=torch.ones(STYLE_VALUES, device=device),
-        trained_against=frozenset(config.loss.networks()),
+        trained_against=config.trained_against,
     )
 
 

@@ -6,6 +6,7 @@ Phases are Gmain, Dmain and Dreg (R1 every `r1_interval` steps). Every term is a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor
 from talkface_core.face.generator import Window
 from talkface_core.style.input import crop_mouth
 from talkface_core.tracking.landmarks import EYES, JAW, MOUTH
+from training.critics.adversarial import critic_terms, generator_verdict
+from training.critics.crops import eyes_and_mouth
+from training.critics.interface import Critic
 from training.data.sampler import HYBRID_CONTEXT, Batch
-from training.discriminator import Discriminator
 from training.loss.additions import (
     band_energy_l1,
-    feature_matching_loss,
     laplacian_l1,
     pyramid_l1,
     squared_error,
@@ -29,14 +31,12 @@ from training.loss.additions import (
 )
 from training.loss.config import LossConfig
 from training.loss.feature_networks import FeatureNetworks
+from training.loss.frequency import focal_frequency, watson_dft
 from training.loss.hybrid_frames import hybrid_frames
 from training.loss.judged import identity_loss
 from training.loss.paper import (
-    adversarial_loss,
     contrastive_loss,
-    discriminator_loss,
     landmark_sync_loss,
-    r1_penalty,
     weighted_sum,
 )
 from training.networks import Drawn, TrainNetworks, to_pictures
@@ -88,6 +88,19 @@ def pixel_weights(points: Tensor, resolution_px: int, loss: LossConfig) -> Tenso
     return weights.masked_fill(box(points[:, list(MOUTH)], 0.2), loss.mouth_weight)
 
 
+def _pixel_terms(loss: LossConfig, real: Tensor, fake: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
+    """Terms that compare frames [N, 3, r, r] without a network, each [N]; those with a λ of 0 are left out."""
+    functions: dict[str, Callable[[], Tensor]] = {
+        "pyramid_l1": lambda: pyramid_l1(real, fake, weights),
+        "laplacian": lambda: laplacian_l1(real, fake, weights),
+        "band_energy": lambda: band_energy_l1(real, fake, weights),
+        "focal_frequency": lambda: focal_frequency(real, fake),
+        "watson": lambda: watson_dft(real, fake),
+        "squared": lambda: squared_error(real, fake),
+    }
+    return {name: function() for name, function in functions.items() if getattr(loss, name) > 0}
+
+
 def generator_terms(
     networks: TrainNetworks, features: FeatureNetworks, batch: Batch, phase: Phase, rate_scale: Tensor
 ) -> tuple[dict[str, Tensor], Drawn]:
@@ -111,15 +124,10 @@ def generator_terms(
     if phase.window is not None and weights is not None:
         weights = phase.window.cut(weights)
     whole = phase.window is None
-    terms: dict[str, Tensor] = {}
-    if loss.pyramid_l1 > 0:
-        terms["loss/pyramid_l1"] = (pyramid_l1(flat_real, flat_fake, weights) * own_frames).mean()
-    if loss.laplacian > 0:
-        terms["loss/laplacian"] = (laplacian_l1(flat_real, flat_fake, weights) * own_frames).mean()
-    if loss.band_energy > 0:
-        terms["loss/band_energy"] = (band_energy_l1(flat_real, flat_fake, weights) * own_frames).mean()
-    if loss.squared > 0:
-        terms["loss/squared"] = (squared_error(flat_real, flat_fake) * own_frames).mean()
+    terms = {
+        f"loss/{name}": (values * own_frames).mean()
+        for name, values in _pixel_terms(loss, flat_real, flat_fake, weights).items()
+    }
     if loss.temporal > 0:
         terms["loss/temporal"] = (temporal_loss(real, fake) * own).mean()
     if features.perceptual is not None and (whole or features.perceptual.on_windows):
@@ -194,48 +202,37 @@ def _adversarial_terms(
 ) -> dict[str, Tensor]:
     """Equation 9, feature matching, and the mouth discriminator's share; D's weights get no gradient from here."""
     loss = networks.config.loss
-    b, t = fake.shape[:2]
+    clips = (fake.shape[0], fake.shape[1])
     terms: dict[str, Tensor] = {}
-    if networks.discriminator is not None and judged(networks, phase, "D"):
-        with frozen(networks.discriminator):
-            logits, fake_maps = networks.discriminator(fake.flatten(0, 1), dtype=phase.dtype)
-            terms["loss/adversarial"] = adversarial_loss(logits.unflatten(0, (b, t))) / t
-            if loss.feature_matching > 0:
-                with torch.no_grad():
-                    _, real_maps = networks.discriminator(real.flatten(0, 1), dtype=phase.dtype)
-                matching = feature_matching_loss([m.float() for m in real_maps], [m.float() for m in fake_maps])
-                terms["loss/feature_matching"] = (matching * own_frames).mean()
-    if networks.mouth_discriminator is not None and judged(networks, phase, "D_mouth"):
-        with frozen(networks.mouth_discriminator):
-            logits, _ = networks.mouth_discriminator(_mouths(batch, fake), dtype=phase.dtype)
-            terms["loss/mouth_adversarial"] = adversarial_loss(logits.unflatten(0, (b, t))) / t
+    for name, critic in _critics(networks, phase):
+        true, drawn = (_shown(networks, batch, frames, name) for frames in (real, fake))
+        matching = name == "D" and loss.feature_matching > 0
+        verdict = generator_verdict(critic, true, drawn, clips, loss.gan, match_features=matching, dtype=phase.dtype)
+        terms["loss/adversarial" if name == "D" else "loss/mouth_adversarial"] = verdict.adversarial / clips[1]
+        if verdict.feature_matching is not None:
+            terms["loss/feature_matching"] = (verdict.feature_matching * own_frames).mean()
     return terms
 
 
 def discriminator_terms(networks: TrainNetworks, batch: Batch, phase: Phase, drawn_frames: Tensor) -> dict[str, Tensor]:
-    """Losses of both discriminators on detached frames; with R1 when the phase says so."""
-    b, t = drawn_frames.shape[:2]
+    """Losses of both discriminators on detached frames; with gradient penalties when the phase says so."""
+    clips = (drawn_frames.shape[0], drawn_frames.shape[1])
     fake = drawn_frames.detach()
-    real = true_frames(batch, t, phase)
+    real = true_frames(batch, clips[1], phase)
+    game = networks.config.loss.gan
     terms: dict[str, Tensor] = {}
-    critics: list[tuple[str, Discriminator | None]] = [
-        ("D", networks.discriminator),
-        ("D_mouth", networks.mouth_discriminator),
-    ]
-    for name, critic in critics:
-        if critic is None or not judged(networks, phase, name):
-            continue
-        real_pictures = real.flatten(0, 1) if name == "D" else _mouths(batch, real)
-        fake_pictures = fake.flatten(0, 1) if name == "D" else _mouths(batch, fake)
-        real_logits, _ = critic(real_pictures, dtype=phase.dtype)
-        fake_logits, _ = critic(fake_pictures, dtype=phase.dtype)
-        shape = (b, t)
-        terms[f"loss/{name}"] = discriminator_loss(real_logits.unflatten(0, shape), fake_logits.unflatten(0, shape)) / t
-        if phase.regularise:
-            pictures = real_pictures.detach().requires_grad_()
-            logits, _ = critic(pictures)
-            terms[f"reg/r1_{name}"] = r1_penalty(pictures, logits)
+    for name, critic in _critics(networks, phase):
+        true, drawn = (_shown(networks, batch, frames, name) for frames in (real, fake))
+        own = critic_terms(critic, true, drawn, clips, game, regularise=phase.regularise, dtype=phase.dtype)
+        terms[f"loss/{name}"] = own.pop("loss") / clips[1]
+        terms |= {f"reg/{penalty}_{name}": value for penalty, value in own.items()}
     return terms
+
+
+def _critics(networks: TrainNetworks, phase: Phase) -> list[tuple[str, Critic]]:
+    """The discriminators that this step asks, by name."""
+    both = (("D", networks.discriminator), ("D_mouth", networks.mouth_discriminator))
+    return [(name, critic) for name, critic in both if critic is not None and judged(networks, phase, name)]
 
 
 def judged(networks: TrainNetworks, phase: Phase, critic: str) -> bool:
@@ -252,11 +249,14 @@ def true_frames(batch: Batch, num_frames: int, phase: Phase) -> Tensor:
     return real.unflatten(0, (batch.size, num_frames))
 
 
-def _mouths(batch: Batch, frames: Tensor) -> Tensor:
-    """[B, T, 3, r, r] to mouth crops [B * T, 3, 64, 64] at the true mouths' places."""
-    t, side = frames.shape[1], frames.shape[-1]
-    points = batch.points[:, -t:].flatten(0, 1) * (side / batch.frames.shape[-1])
-    return crop_mouth(frames.flatten(0, 1), points)
+def _shown(networks: TrainNetworks, batch: Batch, frames: Tensor, critic: str) -> Tensor:
+    """What a discriminator sees of frames [B, T, 3, r, r]: all, or what lies at the true mouths' (and eyes') places."""
+    pictures = frames.flatten(0, 1)
+    if critic == "D":
+        return pictures
+    points = batch.points[:, -frames.shape[1] :].flatten(0, 1) * (frames.shape[-1] / batch.frames.shape[-1])
+    cut = eyes_and_mouth if networks.config.model.discriminator == "projected" else crop_mouth
+    return cut(pictures, points)
 
 
 def generator_weights(loss: LossConfig, gan_weight: float) -> dict[str, float]:
@@ -265,6 +265,8 @@ def generator_weights(loss: LossConfig, gan_weight: float) -> dict[str, float]:
         "pyramid_l1",
         "laplacian",
         "band_energy",
+        "focal_frequency",
+        "watson",
         "squared",
         "temporal",
         "perceptual",
@@ -279,9 +281,10 @@ def generator_weights(loss: LossConfig, gan_weight: float) -> dict[str, float]:
 
 
 def discriminator_weights(loss: LossConfig) -> dict[str, float]:
-    """R1 on every n-th step counts n times (lazy regularisation)."""
-    r1 = loss.r1_gamma * loss.r1_interval
-    return {"loss/D": 1.0, "loss/D_mouth": 1.0, "reg/r1_D": r1, "reg/r1_D_mouth": r1}
+    """R1 and R2 on every n-th step count n times (lazy regularisation)."""
+    gamma = loss.r1_gamma * loss.r1_interval
+    penalties = {f"reg/{penalty}_{name}": gamma for penalty in ("r1", "r2") for name in ("D", "D_mouth")}
+    return {"loss/D": 1.0, "loss/D_mouth": 1.0, **penalties}
 
 
 def total(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
@@ -292,16 +295,3 @@ def total(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
 def innovation_scale(values: Tensor, steps: Tensor) -> Tensor:
     """[V] mean |innovation| of a batch in steps, for the running Laplace scale."""
     return style_innovation(values.detach(), steps, STYLE_LEAK).abs().mean(dim=(0, 1))
-
-
-class frozen:  # noqa: N801 (used as a statement)
-    """Context in which a network's weights collect no gradient, while gradients flow through it."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        self._network = network
-
-    def __enter__(self) -> None:
-        self._network.requires_grad_(False)
-
-    def __exit__(self, *_: object) -> None:
-        self._network.requires_grad_(True)

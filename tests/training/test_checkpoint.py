@@ -15,6 +15,7 @@ from talkface_core.tensor_shards import SHARD_BYTES
 from training.checkpoint import (
     Checkpoint,
     CheckpointWriteError,
+    checkpoint_meta,
     latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
@@ -39,6 +40,16 @@ def test_round_trip_is_exact_and_old_ones_go(tmp_path: Path) -> None:
     assert loaded.meta["step"] == 3
     for name, tensor in checkpoint(3).tensors.items():
         assert torch.equal(loaded.tensors[name], tensor)
+
+
+def test_a_checkpoint_from_before_a_field_was_made_with_its_first_value(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, checkpoint(1), keep=1)
+    path = latest_checkpoint(tmp_path)
+    assert path is not None
+    assert load_checkpoint(path, {**MODEL, "discriminator": "stylegan2"}).meta["step"] == 1
+    with pytest.raises(CheckpointMismatchError, match=r"model\.discriminator.*projected"):
+        load_checkpoint(path, {**MODEL, "discriminator": "projected"})
+    assert checkpoint_meta(path)["step"] == 1
 
 
 def test_shards_stay_below_their_limit(tmp_path: Path) -> None:

@@ -162,6 +162,32 @@ def test_trained_judges_see_windows_or_whole_faces(
     assert all(p.grad is not None for p in networks.faces.audio_encoder.parameters())
 
 
+@pytest.mark.parametrize("gan", ["non_saturating", "relativistic"])
+def test_a_projected_discriminator_plays_both_games(
+    tiny_config: TrainConfig, features: FeatureNetworks, batch: Batch, gan: str
+) -> None:
+    config = dataclasses.replace(
+        tiny_config,
+        model=dataclasses.replace(tiny_config.model, discriminator="projected"),
+        loss=dataclasses.replace(tiny_config.loss, gan=gan, focal_frequency=0.5, watson=0.5),
+    )
+    assert "efficientnet_lite0" in config.trained_against
+    torch.manual_seed(0)
+    networks = TrainNetworks(config, 2)
+    assert not any("_network" in name for name in networks.state_dict())
+    terms, drawn = generator_terms(networks, features, batch, PHASE, RATE_SCALE)
+    for name in ("adversarial", "mouth_adversarial", "feature_matching", "focal_frequency", "watson"):
+        assert float(terms[f"loss/{name}"].detach()) > 0, name
+    total(terms, generator_weights(config.loss, 1.0)).backward()
+    assert all(p.grad is None for p in networks.critic_parameters())
+    networks.zero_grad(set_to_none=True)
+    own = discriminator_terms(networks, batch, PHASE, drawn.frames)
+    penalties = {"reg/r1_D", "reg/r1_D_mouth"} | ({"reg/r2_D", "reg/r2_D_mouth"} if gan == "relativistic" else set())
+    assert set(own) == {"loss/D", "loss/D_mouth"} | penalties
+    total(own, discriminator_weights(config.loss)).backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in networks.critic_parameters())
+
+
 def test_gradients_reach_what_they_should(networks: TrainNetworks, features: FeatureNetworks, batch: Batch) -> None:
     terms, drawn = generator_terms(networks, features, batch, PHASE, RATE_SCALE)
     total(terms, generator_weights(networks.config.loss, 1.0)).backward()

@@ -32,6 +32,8 @@ class LossConfig:
     """m of eq. 11, between unit vectors."""
     r1_gamma: float = 0.4
     """Weight γ/2 of R1; 0.0002 · resolution² / batch is a start."""
+    gan: Literal["non_saturating", "relativistic"] = "non_saturating"
+    """The game of G and D: eq. 9, or D says which of a true frame and its redrawing is the true one, with R1 and R2."""
     r1_interval: int = 16
     """R1 on every so many steps, weighted up by the same factor (lazy regularisation)."""
     pyramid_l1: float = 0.0
@@ -42,10 +44,15 @@ class LossConfig:
     """L1 of the local strength of detail, against blur where detail cannot be placed exactly (addition)."""
     squared: float = 0.0
     """Squared error, every pixel alike: for what is far off, such as a shoulder in another place (addition)."""
+    focal_frequency: float = 0.0
+    """Focal frequency loss: squared error of the Fourier transform, what is far off first (addition)."""
+    watson: float = 0.0
+    """Visible difference of local spectra, wherever a texture lies within 8 pixels (addition)."""
     feature_matching: float = 0.0
     """L1 of D's feature maps (addition)."""
     mouth_adversarial: float = 0.0
-    """Adversarial loss on the mouth crop by a discriminator of its own (addition)."""
+    """Adversarial loss on the mouth by a discriminator of its own; on eyes and mouth with model.discriminator projected
+    (addition)."""
     temporal: float = 0.0
     """L1 of frame differences (addition); needs train.frames_per_clip of 2 or more."""
     rate: float = 0.0

@@ -59,17 +59,17 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return adversarial_loss(real_logits) + adversarial_loss(-fake_logits)
 
 
-def r1_penalty(real_frames: Tensor, real_logits: Tensor) -> Tensor:
+def r1_penalty(inputs: Sequence[Tensor], logits: Tensor) -> Tensor:
     """E ‖∇_x D(x)‖² over true frames (Mescheder et al., "Which training methods for GANs do actually converge?").
 
-    Multiply by γ/2. Needs a second derivative, so D must run eagerly here.
+    Multiply by γ/2. Needs a second derivative, so D must run eagerly here. On drawn frames it is R2.
 
     Args:
-        real_frames: [N, C, H, W] with requires_grad, what D saw.
-        real_logits: what D answered, any shape.
+        inputs: what D saw, one or more tensors [N, C, H, W] with requires_grad.
+        logits: what D answered, any shape.
     """
-    (gradient,) = torch.autograd.grad(real_logits.sum(), real_frames, create_graph=True)
-    return gradient.square().flatten(1).sum(1).mean()
+    gradients = torch.autograd.grad(logits.sum(), list(inputs), create_graph=True)
+    return torch.stack([g.square().flatten(1).sum(1) for g in gradients]).sum(0).mean()
 
 
 def landmark_sync_loss(real_points: Tensor, fake_points: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -67,10 +67,13 @@ def test_r1_penalty_of_a_known_function() -> None:
     frames = random(3, 1, 2, 2).requires_grad_()
     logits = frames.square().sum(dim=(1, 2, 3))  # gradient 2x, so the penalty is 4 ‖x‖²
     expected = 4 * frames.detach().square().sum(dim=(1, 2, 3)).mean()
-    penalty = r1_penalty(frames, logits)
+    penalty = r1_penalty([frames], logits)
     assert penalty.item() == pytest.approx(expected.item())
     penalty.backward()
     assert frames.grad is not None
+    other = random(3, 2, 1, 1).requires_grad_()
+    both = r1_penalty([frames, other], frames.square().sum() + 3 * other.sum())
+    assert both.item() == pytest.approx(expected.item() + 9 * 2)
 
 
 def test_landmark_sync_loss_is_equation_10() -> None:

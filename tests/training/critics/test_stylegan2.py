@@ -8,7 +8,7 @@ import stylegan2_reference as reference
 import torch
 import torch.nn.functional as F
 
-from training.discriminator import Discriminator, DiscriminatorConfig, ResidualBlock, minibatch_stddev
+from training.critics.stylegan2 import Discriminator, DiscriminatorConfig, ResidualBlock, minibatch_stddev
 
 CONFIG = DiscriminatorConfig(resolution_px=32, channel_base=128, channel_max=16)
 

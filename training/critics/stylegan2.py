@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from talkface_core.face.layers import EqualizedConv2d, EqualizedLinear
+from training.critics.interface import Critic
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,7 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     return torch.cat([x, y], dim=1)
 
 
-class Discriminator(nn.Module):
+class Discriminator(Critic):
     """Pictures to logits; `forward` can also return the feature maps for feature matching."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
@@ -72,16 +73,16 @@ class Discriminator(nn.Module):
         self.fc = EqualizedLinear(last * 16, last, activate=True)
         self.out = EqualizedLinear(last, 1)
 
-    def forward(self, pictures: Tensor, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[Tensor]]:
-        """Judge pictures.
+    def look(self, pictures: Tensor, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        return [pictures]
+
+    def judge(self, seen: list[Tensor], *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[Tensor]]:
+        """One picture batch [B, C, R, R] to logits [B] and the feature map after each block.
 
         Args:
-            pictures: [B, C, R, R] float32 in [-1, 1].
             dtype: of the feature maps; the last stage runs in float32.
-
-        Returns:
-            logits [B] float32 (high: real) and the feature map after each block.
         """
+        (pictures,) = seen
         # Casting the weights inside autocast would break double backward for R1, so the input's dtype decides.
         with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             x = self.from_rgb(pictures)

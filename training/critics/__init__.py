@@ -1,0 +1,1 @@
+"""Discriminators, and the adversarial terms that they give."""
