@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml requirements/start.txt requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/start.txt
 	@if $(BIN)/python -c '$(LOCK_FITS)'; then set -ex; \
 		$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt; \
-		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+		PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
 	else \
 		echo "requirements/dev.txt is for CPython $(LOCK_PYTHONS) on Linux, x86_64, glibc: installing within" \
 			"the bounds of pyproject.toml instead, without hashes"; set -ex; \
