@@ -10,6 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from training.config import TrainConfig
 
+MAX_NUMBER = 2**40
+"""Steps, sizes, rates and weights are all far below."""
+
 
 class ConfigError(ValueError):
     """A config names something that is not there, or gives it a value that does not fit."""
@@ -37,7 +40,9 @@ def from_dict(values: Mapping[str, Any]) -> TrainConfig:
             raise ConfigError(f"{name}: must be a table of values")
         hints = get_type_hints(section)
         _check_names(given, list(hints), f"{name}.")
-        built[name] = _build(section, {k: _fit(v, hints[k], f"{name}.{k}") for k, v in given.items()})
+        built[name] = _build(
+            section, {k: _in_reach(_fit(v, hints[k], f"{name}.{k}"), f"{name}.{k}") for k, v in given.items()}
+        )
     try:
         return TrainConfig(recipe=values["recipe"], **built)
     except ValueError as error:
@@ -62,7 +67,9 @@ def apply_overrides(config: TrainConfig, arguments: Sequence[str]) -> TrainConfi
         hints = get_type_hints(sections[section_name])
         if field_name not in hints:
             raise ConfigError(f"--{key}: unknown option{_suggest(key, _all_keys())}")
-        changes.setdefault(section_name, {})[field_name] = _parse(text, hints[field_name], f"--{key}")
+        changes.setdefault(section_name, {})[field_name] = _in_reach(
+            _parse(text, hints[field_name], f"--{key}"), f"--{key}"
+        )
     try:
         return dataclasses.replace(
             config, **{s: dataclasses.replace(getattr(config, s), **values) for s, values in changes.items()}
@@ -78,6 +85,15 @@ def describe_options() -> list[tuple[str, str]]:
         for section, cls in _sections().items()
         for name, hint in get_type_hints(cls).items()
     ]
+
+
+def _in_reach(value: Any, name: str) -> Any:
+    """The value; ConfigError for a number that no field can mean. What a field itself takes, its section says."""
+    for number in value if isinstance(value, tuple) else (value,):
+        # The other way round, not a number would pass.
+        if isinstance(number, int | float) and not -MAX_NUMBER <= number <= MAX_NUMBER:
+            raise ConfigError(f"{name}: must be between {-MAX_NUMBER} and {MAX_NUMBER}, not {number}")
+    return value
 
 
 def _sections() -> dict[str, type[Any]]:

@@ -106,3 +106,17 @@ def test_every_option_is_described() -> None:
     options = dict(describe_options())
     assert options["--train.lr"] == "a number"
     assert "--audio.opus_bps" in options
+
+
+NUMBERS = [name for name, kind in describe_options() if kind in ("a number", "a whole number")]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_no_field_can_mean_are_refused(name: str) -> None:
+    for text in ("nan", "inf", "-inf", "1e30") if dict(describe_options())[name] == "a number" else ("9" * 20,):
+        with pytest.raises(ConfigError, match=name):
+            apply_overrides(get_recipe("debug_cpu"), [name, text])
+
+
+def test_there_are_numbers_to_refuse() -> None:
+    assert len(NUMBERS) > 60
