@@ -20,7 +20,7 @@ from talkface_core.tracking.alignment import CropSquare, cut
 from training.data.clip_format import Clip, ClipRecord, write_clip
 from training.prepare.av_offset import find_av_offset
 from training.prepare.face_eye import FaceEye, SeenFace
-from training.prepare.media_read import IMAGE_SUFFIXES, MediaError, read_sound, read_ticks
+from training.prepare.media_read import IMAGE_SUFFIXES, MediaError, OnJump, read_sound, read_ticks
 from training.prepare.shot_check import Stretch, cut_to_length, fill_gaps, find_cuts, find_stretches, thumbnail
 from training.prepare.sources import Source
 
@@ -63,9 +63,17 @@ def prepare_file(source: Source, out: Path, rules: ClipRules, eye: FaceEye) -> t
     def drop(start_s: float, reason: str) -> None:
         dropped.append(Dropped(source.relative, round(start_s, 2), reason))
 
+    jumps: list[float] = []
+
+    def jump(at_s: float, what: str) -> None:
+        jumps.append(at_s)
+        drop(at_s, what)
+
     try:
-        seen = _watch(source.path, eye)
-        sound = read_sound(source.path)
+        seen = _watch(source.path, eye, jump)
+        sound = read_sound(source.path, jump)
+        if jumps:  # where one stream's time ends, the other's has nothing to be in step with
+            seen = seen.until(int(min(jumps) * 25))
     except MediaError as error:
         drop(0.0, f"file {error}")
         return [], dropped
@@ -91,6 +99,12 @@ class _Seen:
     size: tuple[int, int]
     """Width and height of the pictures."""
 
+    def until(self, tick: int) -> _Seen:
+        """What was seen before that tick."""
+        end = max(0, tick)
+        cuts, crowded = ([t for t in ticks if t < end] for ticks in (self.cuts, self.crowded))
+        return _Seen(self.faces[:end], cuts, crowded, self.size)
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -103,13 +117,13 @@ class _Plan:
     found: NDArray[np.bool_]
 
 
-def _watch(path: Path, eye: FaceEye) -> _Seen:
+def _watch(path: Path, eye: FaceEye, on_jump: OnJump) -> _Seen:
     faces: list[SeenFace | None] = []
     thumbnails: list[NDArray[np.float32]] = []
     crowded: list[int] = []
     size = (0, 0)
     eye.start()
-    for tick in read_ticks(path):
+    for tick in read_ticks(path, on_jump=on_jump):
         size = (tick.frame.shape[1], tick.frame.shape[0])
         if min(size) < 32:
             raise MediaError(f"has pictures of {size[0]}x{size[1]} pixels: too small")
