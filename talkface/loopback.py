@@ -15,7 +15,7 @@ import signal
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from talkface.options import (
     Role,
     SideOptions,
     SinkOptions,
+    SourceOptions,
 )
 from talkface.progress import ConsoleProgress, Progress
 from talkface.report.build import build_report
@@ -140,7 +141,7 @@ def sending_side(
     """What the side that speaks is told; it alone needs to know of a detour."""
     return SideOptions(
         role=Role.SEND,
-        source=options.source,
+        source=_for_a_child(options.source),
         meeting=meeting,
         model=ModelOptions(weights=options.model.weights),
         record=_record_path(folder, "send"),
@@ -161,6 +162,11 @@ def receiving_side(options: LoopbackOptions, meeting: MeetingOptions, folder: Pa
         record=_record_path(folder, "receive"),
         events=True,
     )
+
+
+def _for_a_child(source: SourceOptions) -> SourceOptions:
+    """/dev/stdin, where a file is put there, is another file in another process."""
+    return source if source.input is None else replace(source, input=source.input.resolve())
 
 
 def _record_path(folder: Path, name: str) -> Path:

@@ -16,6 +16,7 @@ from typing import Annotated
 
 from protocol.presets import PRESETS
 from talkface.errors import UserError
+from talkface.input_path import check_readable
 from talkface.option import CheckedOptions, Option, PathUse
 
 
@@ -307,17 +308,3 @@ def known_preset(name: str) -> str:
     if name not in PRESETS:
         raise UserError(f"preset {name!r} is unknown", f"choose one of {', '.join(PRESETS)}")
     return name
-
-
-def check_readable(path: Path, option: str) -> None:
-    """Raise UserError unless `path` is a file that can be opened."""
-    if not path.exists():
-        raise UserError(f"{option}: {path} does not exist", "check the path")
-    if path.is_dir():
-        raise UserError(f"{option}: {path} is a folder", "name a file in it")
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise UserError(f"{option}: {path} is empty")
-    except OSError as error:
-        raise UserError(f"{option}: {path} cannot be read: {error.strerror}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from talkface.errors import UserError
+from talkface.input_path import refuse_pipe
 from talkface.option import PathUse, options_fields
 from talkface_core.output_path import OutputPathError, check_output_file, check_output_folder, is_same_place
 
@@ -26,16 +27,20 @@ class NamedPath:
     use: PathUse
 
 
-def check_outputs(options: object) -> None:
-    """Make sure that everything a command writes can be written, and overwrites nothing that it needs.
+def check_paths(options: object) -> None:
+    """Make sure that everything a command writes can be written, and overwrites nothing that it needs; and that nothing
+    it reads is a pipe.
 
     Args:
         options: a dataclass of options; those within it count too.
 
     Raises:
-        UserError: an output cannot be written, is an input, or is another output.
+        UserError: an output cannot be written, is an input, or is another output; an input is a pipe.
     """
     paths = list(named_paths(options))
+    for named in paths:
+        if not named.use.is_output:
+            refuse_pipe(named.path, named.spelling)
     outputs = [named for named in paths if named.use.is_output]
     for named in outputs:
         try:

@@ -52,6 +52,7 @@ BASE: dict[str, set[str]] = {
         "talkface.errors",
         "talkface.option",
         "talkface.options",
+        "talkface.input_path",
         "talkface.outputs",
         "talkface.portrait",
         "talkface.program",

@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from talkface.option import Option, OptionsField, options_fields
-from talkface.outputs import check_outputs
+from talkface.outputs import check_paths
 
 Command = Callable[..., None]
 OPTIONS_OF = "options_of_command"
@@ -60,7 +60,7 @@ def from_options(
         def command(**values: Any) -> None:
             built = {name: chosen.build(kind, values) for name, kind in groups.items()}
             for options in built.values():
-                check_outputs(options)
+                check_paths(options)
             function(**built, **{other.name: values[other.name] for other in others})
 
         offered = chosen.in_order([pair for kind in groups.values() for pair in chosen.offered(kind)])

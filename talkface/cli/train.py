@@ -11,7 +11,7 @@ import typer
 from talkface.cli.from_options import from_options
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
-from talkface.outputs import check_outputs
+from talkface.outputs import check_paths
 from talkface.terminal import say
 from talkface_core.shipped_weights import SHIPPED_WEIGHTS
 from training.recipes import RECIPES
@@ -64,7 +64,7 @@ def train(wanted: TrainArguments, context: typer.Context) -> None:
         return
     suffix = f"-no-{wanted.ablate}" if wanted.ablate else ""
     wanted = replace(wanted, out=wanted.out or Path("runs") / f"{wanted.recipe}{suffix}")
-    check_outputs(wanted)
+    check_paths(wanted)
     assert wanted.out is not None
     options = TrainOptions(
         recipe=wanted.recipe,

@@ -13,7 +13,7 @@ import pytest
 
 from talkface.errors import UserError
 from talkface.option import CheckedOptions, Option, PathUse
-from talkface.outputs import Delivery, NamedPath, check_outputs, make_folder_for, named_paths
+from talkface.outputs import Delivery, NamedPath, check_paths, make_folder_for, named_paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +48,15 @@ def test_one_of_several_inputs_counts_and_links_are_followed(tmp_path: Path) -> 
     (tmp_path / "other_name").symlink_to(video)
     options = Outer(inner=Inner(videos=(tmp_path / "a.mp4", video)), film=tmp_path / "other_name")
     with pytest.raises(UserError, match=r"--film: .*other_name is what --videos reads"):
-        check_outputs(options)
-    check_outputs(Outer(inner=Inner(videos=(video,)), film=tmp_path / "new", text=tmp_path / "newer"))
+        check_paths(options)
+    check_paths(Outer(inner=Inner(videos=(video,)), film=tmp_path / "new", text=tmp_path / "newer"))
 
 
 def test_a_pipe_takes_a_report_and_no_recording(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    check_outputs(Outer(text=tmp_path / "pipe"))
+    check_paths(Outer(text=tmp_path / "pipe"))
     with pytest.raises(UserError, match=r"--film: .*pipe is a pipe or a socket"):
-        check_outputs(Outer(film=tmp_path / "pipe"))
+        check_paths(Outer(film=tmp_path / "pipe"))
 
 
 def test_what_cannot_be_handed_over_keeps_nothing_else_back() -> None:

@@ -68,3 +68,34 @@ def test_input_and_microphone_exclude_each_other(tmp_path: Path) -> None:
 
 def test_unknown_option_is_refused() -> None:
     assert_refused(run_talkface("loopback", "--los", "0.1"), "No such option")
+
+
+@pytest.mark.parametrize("command", [("send", *MEETING), ("call", *MEETING), ("loopback",)], ids=lambda words: words[0])
+def test_standard_input_that_is_a_pipe_is_refused_at_once(command: tuple[str, ...]) -> None:
+    """`cat clip.ts | talkface send --input /dev/stdin`: a writer that stays would be waited for for ever."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "talkface", *command, "--input", "/dev/stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.wait(timeout=60) == 1
+        assert process.stderr is not None
+        assert process.stderr.read().startswith("talkface: --input: /dev/stdin is a pipe. Write it to a file and")
+    finally:
+        process.kill()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+def test_standard_input_that_is_a_file_is_one(tmp_path: Path) -> None:
+    """It is read as any file: this one is no recording."""
+    text = tmp_path / "notes.txt"
+    text.write_text("no recording")
+    with text.open() as file:
+        command = [sys.executable, "-m", "talkface", "loopback", "--weights", "tiny", "--input", "/dev/stdin"]
+        result = subprocess.run(command, stdin=file, capture_output=True, text=True, timeout=90, check=False)
+    assert_refused(result, "notes.txt is not a recording that can be read")

@@ -49,6 +49,7 @@ def kind_of(field: OptionsField) -> Any:
 
 OFFERED: list[Offered] = [(words, field) for words in COMMANDS for field in fields_of(words)]
 OUTPUTS = [(w, f) for w, f in OFFERED if f.option is not None and f.option.path and f.option.path.is_output]
+INPUTS = [(w, f) for w, f in OFFERED if f.option is not None and f.option.path is PathUse.READ]
 NUMBERS = [(w, f) for w, f in OFFERED if kind_of(f) in (int, float)]
 
 
@@ -118,6 +119,20 @@ def test_numbers_out_of_range_are_refused(words: tuple[str, ...], field: Options
     for value in absurd:
         message = refusal(words, {field.spelling: [value]}, tmp_path)
         assert f"{field.spelling} must be between {field.option.minimum} and {field.option.maximum}" in message
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("words", "field"), INPUTS, ids=name_of)
+def test_a_pipe_as_an_input_is_refused_at_once(
+    words: tuple[str, ...], field: OptionsField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody writes into it: opening it would wait for ever."""
+    monkeypatch.chdir(tmp_path)
+    pipe = tmp_path / "pipe.ts"
+    os.mkfifo(pipe)
+    message = refusal(words, {field.spelling: [str(pipe)]}, tmp_path)
+    assert f"{field.spelling}: {pipe} is a pipe" in message
+    assert "Write it to a file" in message
 
 
 @pytest.mark.parametrize(("words", "field"), OUTPUTS, ids=name_of)
