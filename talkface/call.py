@@ -28,6 +28,7 @@ from talkface.options import SideOptions, SourceOptions
 from talkface.progress import ConsoleProgress, JsonProgress, Progress
 from talkface.report.build import build_report
 from talkface.report.show import show_report, typed_command
+from talkface.room_secret import weakness, with_secret
 from talkface.rtc.call import CallState, RtcCall
 from talkface.rtc.link import LinkError, LinkState, RtcLink
 from talkface.rtc.options import LinkOptions, parse_ice_servers
@@ -77,8 +78,11 @@ def run_side(options: SideOptions) -> None:
 
 
 def _run(options: SideOptions) -> SideRecord:
+    options, invitation = with_secret(options)
     if options.events:
         return asyncio.run(CallSide(options, JsonProgress()).run())
+    if invitation is not None:
+        print(f"Send this line to the other person, by a way that you trust:\n\n    {invitation}\n", flush=True)
     with ConsoleProgress() as progress:
         return asyncio.run(CallSide(options, progress).run())
 
@@ -106,6 +110,8 @@ class CallSide:
             CallBrokenError: it could not go on.
         """
         self._ending.listen(to_parent=self._options.events)
+        if (weak := weakness(self._options.meeting.secret or "")) is not None:
+            self._observer.note(weak)
         preparation = SidePreparation(
             self._options,
             self._clock,

@@ -92,9 +92,14 @@ class MeetingOptions(CheckedOptions):
     ]
     room: Annotated[str, Option("Name of the room; both ends use the same.")]
     secret: Annotated[
-        str,
-        Option("The room's secret; both ends use the same. Prefer the variable.", environment="TALKFACE_SECRET"),
-    ]
+        str | None,
+        Option(
+            "The room's secret; both ends use the same. Prefer the variable. Without one, three words and a number are "
+            "made, with the line to send to the other person.",
+            environment="TALKFACE_SECRET",
+        ),
+    ] = None
+    """`talkface.room_secret` makes one before anything else looks."""
     ca_file: Annotated[
         Path | None, Option("Certificate to trust for a wss:// server that made its own.", path=PathUse.READ)
     ] = None
@@ -116,7 +121,7 @@ class MeetingOptions(CheckedOptions):
         CheckedOptions.__post_init__(self)
         if not self.signal_url.startswith(("ws://", "wss://")):
             raise UserError(f"--signal {self.signal_url!r} is not a websocket address", "use ws://HOST:PORT")
-        if not self.room or not self.secret:
+        if not self.room or self.secret == "":
             raise UserError("room and secret must not be empty")
         if self.ca_file is not None:
             check_readable(self.ca_file, "--ca-file")

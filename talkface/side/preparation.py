@@ -132,7 +132,7 @@ class SidePreparation:
             client = SignallingClient(
                 meeting.signal_url,
                 room=meeting.room,
-                secret=meeting.secret,
+                secret=meeting.secret or "",
                 tls=tls,
                 on_stranger=lambda: self._note(
                     f"somebody waits in room {meeting.room!r} with another secret: both ends need the same one"
