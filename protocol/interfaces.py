@@ -66,6 +66,17 @@ class PacketCost:
     """Of its sound, so that talking bytes can be divided by talking time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkBinding:
+    """What makes one connection unlike every other, as its ends have agreed over signalling."""
+
+    offerer_sha256: bytes
+    """Of the DTLS certificate of the end that made the offer: 32 bytes."""
+    answerer_sha256: bytes
+    is_offerer: bool
+    """Which of the two we are."""
+
+
 class MediaLink(Protocol):
     """A connected, encrypted audio path to one peer with a reliable control channel beside it.
 
@@ -96,6 +107,11 @@ class MediaLink(Protocol):
     @property
     def control_counters(self) -> ControlCounters:
         """What came over the control channel so far."""
+        ...
+
+    @property
+    def binding(self) -> LinkBinding | None:
+        """What proofs of identity are bound to; None where the ends' certificates are not known."""
         ...
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:

@@ -175,7 +175,21 @@ class Bye:
         check_fields("bye", self)
 
 
-Message = Hello | IdentityOffer | IdentityRequest | IdentityData | Stats | Bye
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityProof:
+    """Comes before an offer: the identity is of the sender's own key. Made by `protocol.identity.proof`."""
+
+    content_sha256: str = field(metadata=wire(Digest()))
+    """Of the identity that will be offered."""
+    public_key: bytes = field(metadata=wire(Binary(32, 32)))
+    """The identity's, Ed25519."""
+    signature: bytes = field(metadata=wire(Binary(64, 64)))
+
+    def __post_init__(self) -> None:
+        check_fields("identity proof", self)
+
+
+Message = Hello | IdentityOffer | IdentityRequest | IdentityData | Stats | Bye | IdentityProof
 
 MESSAGE_TYPES: dict[int, tuple[str, type[Message]]] = {
     1: ("hello", Hello),
@@ -184,6 +198,7 @@ MESSAGE_TYPES: dict[int, tuple[str, type[Message]]] = {
     4: ("identity data", IdentityData),
     5: ("stats", Stats),
     6: ("bye", Bye),
+    7: ("identity proof", IdentityProof),
 }
 """Type byte to name and class."""
 _TYPE_OF = {kind: (code, name) for code, (name, kind) in MESSAGE_TYPES.items()}

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.control import OtherVersion, ReceivedMessage
-from protocol.messages import Bye, Hello, IdentityData, IdentityOffer, IdentityRequest
+from protocol.interfaces import LinkBinding
+from protocol.messages import Bye, Hello, IdentityData, IdentityOffer, IdentityProof, IdentityRequest
 from receiver.identity_intake import IdentityIntake, IdentityOutcome
 from receiver.identity_store import IdentityStore
 from talkface_core.interfaces import FaceIdentity, FaceModelInfo
@@ -24,6 +25,8 @@ class ControlOutcome:
     """To be sent."""
     face: FaceIdentity | None = None
     """To be drawn from now on."""
+    draws_default: bool = False
+    """The far end's own face is not to be drawn."""
     notes: tuple[str, ...] = ()
     """Sentences for the user."""
     failure: str | None = None
@@ -41,12 +44,14 @@ class PeerControl:
         self.style_is_usable = True
         self.identity = IdentityIntake(info, store)
 
-    def handle(self, message: ReceivedMessage) -> ControlOutcome:
-        """Take one message of the far end."""
+    def handle(self, message: ReceivedMessage, binding: LinkBinding | None = None) -> ControlOutcome:
+        """Take one message of the far end; `binding` is that of the link it came on."""
         if isinstance(message, OtherVersion):
             return ControlOutcome(failure=message.sentence)
         if isinstance(message, Hello):
             return self._take_hello(message)
+        if isinstance(message, IdentityProof):
+            return _outcome_of(self.identity.take_proof(message, binding))
         if isinstance(message, IdentityOffer):
             if self.peer_hello is not None and self.peer_hello.weights_sha256 != self.hello.weights_sha256:
                 return ControlOutcome()  # the hello said so already: the default face is drawn
@@ -68,4 +73,4 @@ class PeerControl:
 
 def _outcome_of(identity: IdentityOutcome) -> ControlOutcome:
     notes = () if identity.note is None else (identity.note,)
-    return ControlOutcome(request=identity.request, face=identity.face, notes=notes)
+    return ControlOutcome(request=identity.request, face=identity.face, draws_default=identity.is_refused, notes=notes)

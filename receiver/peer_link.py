@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from protocol.control import ControlCounters, ReceivedMessage
-from protocol.interfaces import MediaLink, ReceivedPacket
+from protocol.interfaces import LinkBinding, MediaLink, ReceivedPacket
 from protocol.messages import Message
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,11 @@ class PeerLink:
     def control_counters(self) -> ControlCounters:
         """What came over the control channels of all links."""
         return self._counted_before + self._link.control_counters
+
+    @property
+    def binding(self) -> LinkBinding | None:
+        """Of the link in use."""
+        return self._link.binding
 
     def listen(self) -> None:
         """Hand on what comes over the link in use."""

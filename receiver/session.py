@@ -116,6 +116,7 @@ class ReceivingSession:
     async def replace_link(self, link: MediaLink) -> None:
         """Go on over a new connection to the same peer; what the old one still delivers is ignored."""
         self._peer.replace(link)
+        self.control.identity.expect_new_link()
         if self._presentation is None:
             return  # `start` listens
         self._presentation.pipeline.intake.expect_new_stream()
@@ -152,12 +153,14 @@ class ReceivingSession:
 
     def _take_message(self, message: ReceivedMessage) -> None:
         assert self._presentation is not None
-        outcome = self.control.handle(message)
+        outcome = self.control.handle(message, self._peer.binding)
         for note in outcome.notes:
             self._notes.add(note)
         if outcome.request is not None:
             self._peer.post(outcome.request)
         self._presentation.pipeline.style_receiver.enabled = self.control.style_is_usable
+        if outcome.draws_default:
+            self._presentation.draw(self._setup.default_identity, self._notes.add)
         if outcome.face is not None:
             self._presentation.draw(outcome.face, self._notes.add)
         if outcome.failure is not None:

@@ -3,6 +3,7 @@
     us                               far end
     Hello (said by the link) ------>
           <------------------------- Hello            version and tables must fit
+    IdentityProof(hash, key) ------>                  that it is ours
     IdentityOffer(hash, size) ----->                  nothing more when it has it
           <------------------------- IdentityRequest(hash, offset)
     IdentityData ... -------------->                  the first 16 kB at once: z and offsets
@@ -18,6 +19,8 @@ import asyncio
 from collections.abc import Callable
 
 from protocol.control import OtherVersion, ReceivedMessage
+from protocol.identity.key import OwnerKey
+from protocol.identity.proof import prove_identity
 from protocol.identity.transfer import identity_chunks, offer_identity
 from protocol.interfaces import MediaLink
 from protocol.messages import MAX_CHUNK_BYTES, Bye, Hello, IdentityRequest
@@ -36,17 +39,21 @@ class Handshake:
         link: MediaLink,
         hello: Hello,
         identity: bytes | None,
+        owner_key: OwnerKey | None = None,
         *,
         on_bye: Callable[[str], None] | None = None,
         behind_sound: BehindSound | None = None,
     ) -> None:
-        """Listens at once. `hello` is what the link says of us, `identity` the identity file, None to send no face.
+        """Listens at once.
 
-        What of the identity is beyond its first chunk goes when `behind_sound` has room; None holds it back for ever.
+        `hello` is what the link says of us, `identity` the identity file (None to send no face), `owner_key` the key
+        that signed it. What of the identity is beyond its first chunk goes when `behind_sound` has room; None holds it
+        back for ever.
         """
         self._link = link
         self._hello = hello
         self._identity = identity
+        self._owner_key = owner_key
         self._on_bye = on_bye
         self._behind_sound = behind_sound or BehindSound()
         self._is_closed = False
@@ -72,7 +79,10 @@ class Handshake:
                 theirs = await asyncio.shield(self._theirs)
                 # With other weights our latent means another face there, or none: it is not offered.
                 if self._identity is not None and theirs.weights_sha256 == self._hello.weights_sha256:
-                    await self._link.send_control(offer_identity(self._identity))
+                    offer, binding = offer_identity(self._identity), self._link.binding
+                    if self._owner_key is not None and binding is not None:
+                        await self._link.send_control(prove_identity(binding, self._owner_key, offer.content_sha256))
+                    await self._link.send_control(offer)
                     self._server = asyncio.create_task(self._serve_identity())
         except TimeoutError:
             raise PeerSilentError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from protocol.identity.key import OwnerKey
 from protocol.presets import PRESETS, Preset
 from protocol.rtp_time import RTP_CLOCK_HZ
 from sender.media_time import MediaTime
@@ -19,6 +20,8 @@ class Outgoing:
     style: StyleSource = field(default_factory=NoStyle)
     identity: bytes | None = None
     """The identity file, offered by hash; None shows no face of our own."""
+    owner_key: OwnerKey | None = None
+    """The one that signed it: proves to the far end that the face is ours. Without it, no far end draws it."""
     media_time: MediaTime | None = None
     """Shared with a camera, whose pictures it stamps; None without one."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.control import ControlCounters
+from protocol.identity.key import OwnerKey
 from protocol.interfaces import MediaLink, ReceptionReport
 from protocol.messages import Hello
 from sender.behind_sound import BehindSound
@@ -41,6 +42,7 @@ class PeerLink:
         link: MediaLink,
         hello: Hello,
         identity: bytes | None,
+        owner_key: OwnerKey | None = None,
         *,
         on_report: Callable[[ReceptionReport], None],
         on_bye: Callable[[str], None],
@@ -49,6 +51,7 @@ class PeerLink:
         self._link = link
         self._hello = hello
         self._identity = identity
+        self._owner_key = owner_key
         self._on_report = on_report
         self._on_bye = on_bye
         self.behind_sound = BehindSound()
@@ -79,7 +82,12 @@ class PeerLink:
         """
         self.listen()
         self._handshake = Handshake(
-            self._link, self._hello, self._identity, on_bye=self._on_bye, behind_sound=self.behind_sound
+            self._link,
+            self._hello,
+            self._identity,
+            self._owner_key,
+            on_bye=self._on_bye,
+            behind_sound=self.behind_sound,
         )
         theirs = await self._handshake.greet(timeout_s)
         self.notes = self._hello.mismatches(theirs)

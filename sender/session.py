@@ -65,7 +65,9 @@ class SendingSession:
         self._follower = ReportFollower(RateController(preset, adaptive=adaptive), clock)
         hello = Hello.of(model.info)
         on_report = self._follower.on_report
-        self._peer = PeerLink(link, hello, outgoing.identity, on_report=on_report, on_bye=self._left)
+        self._peer = PeerLink(
+            link, hello, outgoing.identity, outgoing.owner_key, on_report=on_report, on_bye=self._left
+        )
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sender")
         self._stream: PacketStream | None = None
         self._task: asyncio.Task[None] | None = None

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 from protocol.errors import ProtocolError
+from protocol.identity.proof import connection_words
 from protocol.interfaces import CallSession, Clock, EndCause
 from protocol.messages import Hello
 from protocol.presets import get_preset
@@ -181,7 +182,8 @@ class CallSide:
                     raise
                 link = await self._next_link(prepared)  # the path was lost while greeting
                 outgoing = await preparation.outgoing(prepared.model)
-        self._progress.state("connected")
+        # For who wants to know that nobody stands between: the words are the same at both ends.
+        self._progress.state("connected", words=None if link.binding is None else connection_words(link.binding))
         while True:
             link = await self._next_link(prepared)
             if self._sending is not None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpTransceiver
 
 from protocol.control import ControlCounters, ReceivedMessage
-from protocol.interfaces import Clock, PacketCost, ReceivedPacket, ReceptionReport
+from protocol.interfaces import Clock, LinkBinding, PacketCost, ReceivedPacket, ReceptionReport
 from protocol.messages import Hello, Message
 from talkface.rtc import stock
 from talkface.rtc.adapter import names
@@ -182,6 +182,11 @@ class RtcLink:
     def control_counters(self) -> ControlCounters:
         """What came over the control channel so far."""
         return self._control.counters
+
+    @property
+    def binding(self) -> LinkBinding | None:
+        """What proofs of identity are bound to; None for a far end that names several certificates."""
+        return self._negotiation.binding
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
         """Deliver every audio RTP packet, misordered ones included (SRTP itself drops exact repeats)."""

@@ -15,9 +15,10 @@ from aiortc import (
     RTCSessionDescription,
 )
 
+from protocol.interfaces import LinkBinding
 from talkface.rtc.errors import LinkError
 from talkface.rtc.options import LinkOptions
-from talkface.rtc.sdp import check_remote_sdp, outgoing_sdp
+from talkface.rtc.sdp import certificate_sha256, check_remote_sdp, outgoing_sdp
 from talkface.rtc.track import PacketTrack
 
 
@@ -40,6 +41,17 @@ class Negotiation:
         self._options, self._track = options, track
         self._prepare, self._open_control = prepare, open_control
         self.connection = RTCPeerConnection(_configuration(options))
+        self._ours: bytes | None = None
+        self._theirs: bytes | None = None
+        self._is_offerer = False
+
+    @property
+    def binding(self) -> LinkBinding | None:
+        """The certificates of both ends; None until both descriptions are there, or when theirs names several."""
+        if self._ours is None or self._theirs is None:
+            return None
+        offerer, answerer = (self._ours, self._theirs) if self._is_offerer else (self._theirs, self._ours)
+        return LinkBinding(offerer_sha256=offerer, answerer_sha256=answerer, is_offerer=self._is_offerer)
 
     async def create_offer(self) -> str:
         """Gather addresses and return the offer's SDP.
@@ -47,6 +59,7 @@ class Negotiation:
         Raises:
             LinkError: no address could be offered (with `relay_only`: the TURN server gave none).
         """
+        self._is_offerer = True
         self._add_audio()
         self._open_control(self.connection)
         await self.connection.setLocalDescription(await self.connection.createOffer())
@@ -90,13 +103,17 @@ class Negotiation:
                 "no network address to offer: "
                 + ("the TURN server gave no relayed address" if self._options.relay_only else "none could be bound")
             )
-        return outgoing_sdp(sdp, self._options.ask_packet_ms, self._options.ask_bitrate_bps)
+        described = outgoing_sdp(sdp, self._options.ask_packet_ms, self._options.ask_bitrate_bps)
+        self._ours = certificate_sha256(described)
+        return described
 
     async def _set_remote(self, sdp: str, kind: str) -> None:
         try:
-            await self.connection.setRemoteDescription(RTCSessionDescription(check_remote_sdp(sdp), kind))
+            described = check_remote_sdp(sdp)
+            await self.connection.setRemoteDescription(RTCSessionDescription(described, kind))
         except Exception as error:  # aiortc's SDP parser raises whatever the text trips over
             raise LinkError(f"the far end's {kind} is unusable: {error or type(error).__name__}") from error
+        self._theirs = certificate_sha256(described)
 
 
 def _configuration(options: LinkOptions) -> RTCConfiguration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from protocol.control import ControlCounters, ReceivedMessage
-from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
+from protocol.interfaces import LinkBinding, PacketCost, ReceivedPacket, ReceptionReport
 from protocol.messages import Message
 
 
@@ -27,6 +27,11 @@ class NoLink:
     def control_counters(self) -> ControlCounters:
         """Nothing has come."""
         return ControlCounters()
+
+    @property
+    def binding(self) -> LinkBinding | None:
+        """There is nobody to prove anything to."""
+        return None
 
     def on_audio(self, callback: Callable[[ReceivedPacket], None]) -> None:
         """Nothing will come."""

@@ -10,6 +10,7 @@ import re
 
 MAX_SDP_BYTES = 32_768
 MAX_SDP_CANDIDATES = 40
+_SHA256 = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){31}")
 _OPUS = re.compile(r"^a=rtpmap:(\d+) opus/48000/2\s*$", re.IGNORECASE)
 
 
@@ -112,3 +113,17 @@ def route_through(sdp: str, address: tuple[str, int]) -> str:
             line = " ".join(fields)
         result.append(line)
     return _text(result)
+
+
+def certificate_sha256(sdp: str) -> bytes | None:
+    """SHA-256 of the one DTLS certificate that a description allows (RFC 8122); None when it names several, or none.
+
+    Any that is named will do for the handshake: with several, the far end would choose what the call is bound to.
+    """
+    named = {line.partition(":")[2].lower() for line in _lines(sdp) if line.lower().startswith("a=fingerprint:")}
+    if len(named) != 1:
+        return None
+    algorithm, _, digits = named.pop().partition(" ")
+    if algorithm != "sha-256" or _SHA256.fullmatch(digits.strip()) is None:
+        return None
+    return bytes.fromhex(digits.strip().replace(":", ""))

@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from protocol.errors import ProtocolError
@@ -87,9 +86,25 @@ def default_identity_file(model: TalkfaceModel) -> IdentityFile:
     Its key follows from the weights: anyone can make this file, and nobody claims to own that face.
     """
     info = model.info
-    seed = hashlib.sha256(b"talkface default identity " + info.weights_sha256.encode()).digest()
-    key = OwnerKey(Ed25519PrivateKey.from_private_bytes(seed))
-    return _identity_file(model.default_identity(), key, f"{info.name} default", info)
+    return _identity_file(model.default_identity(), _default_key(model), f"{info.name} default", info)
+
+
+def key_of(identity: AnyIdentity, model: TalkfaceModel) -> OwnerKey | None:
+    """The key that signed an identity, when it is this user's or the one that follows from the weights.
+
+    Raises:
+        UserError: the user's key is open to others, or damaged.
+    """
+    for key in (_default_key(model), KeyFolder().existing_key()):
+        if key is not None and key.public_key == identity.public_key:
+            return key
+    return None
+
+
+def _default_key(model: TalkfaceModel) -> OwnerKey:
+    return OwnerKey.from_seed(
+        hashlib.sha256(b"talkface default identity " + model.info.weights_sha256.encode()).digest()
+    )
 
 
 def _identity_file(face: FaceIdentity, key: OwnerKey, name: str, info: FaceModelInfo) -> IdentityFile:
@@ -171,7 +186,10 @@ def make_source(
         has_picture = options.camera is not None
     style = _make_style(options, weights, model, has_picture, loops, media_time, note)
     identity = load_identity(options.identity, model)
-    return Outgoing(audio=audio, style=style, identity=identity.to_bytes(), media_time=media_time)
+    owner_key = key_of(identity, model)
+    if owner_key is None:
+        note(f"--identity {options.identity} is signed with another key than yours: the far end will not draw it")
+    return Outgoing(audio=audio, style=style, identity=identity.to_bytes(), owner_key=owner_key, media_time=media_time)
 
 
 def _make_style(

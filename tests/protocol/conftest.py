@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
+from proofs import THERE
 
 from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
 from protocol.identity.key import OwnerKey
+from protocol.identity.proof import prove_identity
 from protocol.identity.revocation import Revocation, revoke
 from protocol.identity.sectioned import SectionedIdentity, sign_sections
 from protocol.messages import (
@@ -122,6 +124,7 @@ CONTROL = {
         agent="talkface 0.1.0",
     ),
     "identity-offer": IdentityOffer(content_sha256=CONTENT, size_bytes=2189),
+    "identity-proof": prove_identity(THERE, KEY, CONTENT),
     "identity-request": IdentityRequest(content_sha256=CONTENT, offset_bytes=0),
     "identity-data": IdentityData(content_sha256=CONTENT, offset_bytes=0, data=b"TFID" + bytes(range(12))),
     "stats": Stats(

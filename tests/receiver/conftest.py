@@ -13,11 +13,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from proofs import HERE, KEY
 
 from protocol.audio_payload import parse_audio_payload
 from protocol.control import ControlCounters, ControlReader, ReceivedMessage
 from protocol.identity.file import IdentityFile, NumberFormat, sign_identity
-from protocol.identity.key import OwnerKey
 from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
 from protocol.messages import Message
 from protocol.opus_padding import add_padding, split_padding
@@ -184,6 +184,7 @@ class MemoryLink:
     def __init__(self) -> None:
         self.sent: list[Message] = []
         self.has_control = True
+        self.binding = HERE
         self._audio: list[Callable[[ReceivedPacket], None]] = []
         self._control: list[Callable[[ReceivedMessage], None]] = []
         self._reader = ControlReader()
@@ -309,7 +310,7 @@ def make_identity(level: float = 200.0, *, weights_sha256: str = "ab" * 32, late
     """A signed identity whose face `ChartRenderer` draws with this red level."""
     z = np.full(latent_dim, level, dtype="<f4")
     return sign_identity(
-        OwnerKey.generate(),
+        KEY,
         name="somebody",
         weights_sha256=weights_sha256,
         latent_dim=latent_dim,

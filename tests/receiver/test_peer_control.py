@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from proofs import HERE, KEY, proof_of
 
 from protocol.control import ControlReader, OtherVersion
-from protocol.identity.key import OwnerKey
 from protocol.identity.read import content_name
 from protocol.identity.sectioned import SectionedIdentity, sign_sections
 from protocol.identity.transfer import identity_chunks, offer_identity
@@ -39,9 +39,15 @@ def hello(control: PeerControl, **changes: Any) -> Hello:
     return replace(control.hello, **changes)
 
 
+def offer(control: PeerControl, file: bytes) -> ControlOutcome:
+    """The far end proves that a face is its own, and offers it."""
+    assert control.handle(proof_of(file), HERE) == ControlOutcome()
+    return control.handle(offer_identity(file))
+
+
 def transfer(control: PeerControl, file: bytes) -> Any:
     """Offer a file and answer the request; returns the last outcome."""
-    outcome = control.handle(offer_identity(file))
+    outcome = offer(control, file)
     if outcome.request is not None:
         for chunk in identity_chunks(file, outcome.request):
             outcome = control.handle(chunk)
@@ -54,10 +60,10 @@ def test_identity_is_asked_for_once_and_cached(kit: ModuleType, control: PeerCon
     assert outcome.face is not None
     assert outcome.face.z[0] == 111.0
     assert control.identity.name == "somebody"
-    again = control.handle(offer_identity(identity.to_bytes()))
+    again = offer(control, identity.to_bytes())
     assert again == ControlOutcome()
     later = PeerControl(kit.ChartModel().info, IdentityStore(tmp_path))
-    cached = later.handle(offer_identity(identity.to_bytes()))
+    cached = offer(later, identity.to_bytes())
     assert cached.request is None
     assert cached.face is not None
     assert later.identity.was_cached
@@ -65,7 +71,7 @@ def test_identity_is_asked_for_once_and_cached(kit: ModuleType, control: PeerCon
 
 def test_broken_transfer_resumes_on_the_next_link(kit: ModuleType, control: PeerControl) -> None:
     file = kit.make_identity().to_bytes()
-    request = control.handle(offer_identity(file)).request
+    request = offer(control, file).request
     assert request is not None
     first = IdentityData(content_sha256=request.content_sha256, offset_bytes=0, data=file[:50])
     control.handle(first)
@@ -83,14 +89,14 @@ def sectioned_identity(info: FaceModelInfo, **changes: Any) -> SectionedIdentity
     sections = {1: np.full(dim, 5, dtype="<f2").tobytes(), 2: offsets, 4: b"\xff\xd8\xff picture", 9: bytes(300)}
     fields: dict[str, Any] = {"name": "Ann", "weights_sha256": info.weights_sha256, "latent_dim": dim}
     fields |= {"created": date(2026, 11, 26), "is_synthetic": True, "shows_real_person": False}
-    return sign_sections(OwnerKey.generate(), sections, **(fields | changes))
+    return sign_sections(KEY, sections, **(fields | changes))
 
 
 def test_a_face_is_drawn_with_what_has_come(control: PeerControl, tmp_path: Path) -> None:
     info = control.identity._info
     identity = sectioned_identity(info)
     file = identity.to_bytes()
-    outcome = control.handle(offer_identity(file))
+    outcome = offer(control, file)
     assert outcome.request is not None
     faces = []
     for start in range(len(file)):
@@ -105,15 +111,15 @@ def test_a_face_is_drawn_with_what_has_come(control: PeerControl, tmp_path: Path
     assert better.layer_offsets is not None
     assert control.identity.name == "Ann"
     assert IdentityStore(tmp_path).load(identity.content_hash()) == identity
-    assert control.handle(offer_identity(file)) == ControlOutcome()
+    assert offer(control, file) == ControlOutcome()
 
 
 def test_an_unfinished_identity_goes_on_when_it_is_offered_again(control: PeerControl) -> None:
     file = sectioned_identity(control.identity._info).to_bytes()
-    control.handle(offer_identity(file))
+    offer(control, file)
     head = file[: len(file) - 400]
     control.handle(IdentityData(content_sha256=content_name(file), offset_bytes=0, data=head))
-    again = control.handle(offer_identity(file)).request
+    again = offer(control, file).request
     assert again is not None
     assert again.offset_bytes == len(head)
 
@@ -121,7 +127,7 @@ def test_an_unfinished_identity_goes_on_when_it_is_offered_again(control: PeerCo
 def test_sections_for_other_weights_are_refused_with_the_first(control: PeerControl) -> None:
     identity = sectioned_identity(control.identity._info, weights_sha256="cd" * 32)
     file = identity.to_bytes()
-    control.handle(offer_identity(file))
+    offer(control, file)
     start = identity.header.head_bytes + 100
     outcome = control.handle(IdentityData(content_sha256=identity.content_hash(), offset_bytes=0, data=file[:start]))
     assert outcome.face is None
@@ -144,7 +150,7 @@ def test_other_weights_keep_sound_and_default_face(kit: ModuleType, control: Pee
     assert "install the same weights" in outcome.notes[0]
     assert not control.style_is_usable
     file = kit.make_identity(weights_sha256="cd" * 32).to_bytes()
-    assert control.handle(offer_identity(file)).request is None
+    assert offer(control, file).request is None
 
 
 def test_other_style_tables_cost_only_the_style(kit: ModuleType, control: PeerControl) -> None:
@@ -161,7 +167,7 @@ def test_mismatch_is_told_once(control: PeerControl) -> None:
 
 def test_damaged_identity_is_refused_and_can_be_offered_again(kit: ModuleType, control: PeerControl) -> None:
     file = kit.make_identity().to_bytes()
-    request = control.handle(offer_identity(file)).request
+    request = offer(control, file).request
     assert request is not None
     [chunk] = identity_chunks(file, request)
     bad = IdentityData(content_sha256=chunk.content_sha256, offset_bytes=0, data=b"X" + chunk.data[1:])
@@ -191,8 +197,10 @@ def test_bye_is_understood_and_statistics_are_not_needed(control: PeerControl) -
 def test_garbage_never_raises(kit: ModuleType, control: PeerControl) -> None:
     rng = random.Random(1)
     reader = ControlReader()
-    offer = offer_identity(kit.make_identity().to_bytes())
-    samples = [encode_message(message) for message in (hello(control), offer, Bye(reason="end"))]
+    file = kit.make_identity().to_bytes()
+    samples = [
+        encode_message(message) for message in (hello(control), proof_of(file), offer_identity(file), Bye(reason="end"))
+    ]
     num_understood = 0
     for second in range(10_000):
         message = bytearray(rng.choice(samples))
@@ -201,7 +209,7 @@ def test_garbage_never_raises(kit: ModuleType, control: PeerControl) -> None:
         read = reader.read(bytes(message), second)
         if read is not None:
             num_understood += 1
-            control.handle(read)
+            control.handle(read, HERE)
     assert 1_000 < num_understood < 9_000
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from proofs import proof_of
 
 from protocol.errors import ProtocolError
 from protocol.identity.transfer import identity_chunks, offer_identity
@@ -66,6 +67,7 @@ def test_whole_call_with_loss_garbage_and_identity(
         async with session:
             link.deliver_control(b"garbage")
             link.deliver_control(encode_message(session.control.hello))
+            link.deliver_control(encode_message(proof_of(identity.to_bytes())))
             link.deliver_control(encode_message(offer_identity(identity.to_bytes())))
             link.deliver_audio(kit.received(1, 2, b"\xff\xff", 3, kit.MonotonicClock().now_us()))
             await asyncio.sleep(0.05)
@@ -133,6 +135,7 @@ def test_transfer_that_broke_off_goes_on_over_the_new_link(kit: ModuleType, make
 
     async def run() -> None:
         async with session:
+            link.deliver_control(encode_message(proof_of(file)))
             link.deliver_control(encode_message(offer))
             link.deliver_control(part(0, 50))
             await asyncio.sleep(0.05)
@@ -145,10 +148,13 @@ def test_transfer_that_broke_off_goes_on_over_the_new_link(kit: ModuleType, make
             [request] = replacement.sent
             assert request == IdentityRequest(content_sha256=offer.content_sha256, offset_bytes=50)
             replacement.deliver_control(part(50, None))
+            assert session.control.identity.name is None, "nothing without a proof for the new link"
+            replacement.deliver_control(encode_message(proof_of(file)))
+            replacement.deliver_control(part(50, None))
             assert session.control.identity.name == "somebody"
 
     asyncio.run(run())
-    assert session.stats().control.received == 3, "over both links"
+    assert session.stats().control.received == 6, "over both links"
 
 
 def test_peer_without_control_channel_drives_the_default_face(

@@ -17,9 +17,10 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from proofs import THERE
 
 from protocol.control import ControlCounters, ReceivedMessage
-from protocol.interfaces import PacketCost, ReceivedPacket, ReceptionReport
+from protocol.interfaces import LinkBinding, PacketCost, ReceivedPacket, ReceptionReport
 from protocol.messages import Message
 from talkface_core.sound.resample import resample
 
@@ -150,6 +151,7 @@ class MemoryLink:
     greeting: list[ReceivedMessage] = field(default_factory=list)
     answer: Callable[[Message], list[Message]] = lambda message: []
     control_counters: ControlCounters = field(default_factory=ControlCounters)
+    binding: LinkBinding | None = THERE
     is_broken: bool = False
     control_callback: Callable[[ReceivedMessage], None] | None = None
     report_callback: Callable[[ReceptionReport], None] | None = None

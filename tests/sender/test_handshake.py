@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from proofs import HERE, KEY
 
 from protocol.control import OtherVersion
+from protocol.identity.proof import proof_fits
 from protocol.identity.transfer import offer_identity
 from protocol.messages import (
     MAX_CHUNK_BYTES,
@@ -46,6 +48,21 @@ def test_after_the_hello_the_identity_by_hash_only(make_link: Callable[[], Any])
         handshake = Handshake(link, hello(), IDENTITY)
         assert await handshake.greet(1.0) == hello()
         assert link.control == [offer_identity(IDENTITY)]
+        handshake.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_proof_that_the_face_is_ours_comes_before_the_offer(make_link: Callable[[], Any]) -> None:
+    async def scenario() -> None:
+        link = make_link()
+        link.greeting = [hello()]
+        handshake = Handshake(link, hello(), IDENTITY, KEY)
+        await handshake.greet(1.0)
+        proof, offer = link.control
+        assert offer == offer_identity(IDENTITY)
+        assert proof.content_sha256 == offer.content_sha256
+        assert proof_fits(HERE, proof)
         handshake.close()
 
     asyncio.run(scenario())

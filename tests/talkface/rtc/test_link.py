@@ -8,6 +8,7 @@ import random
 import socket
 import sys
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from types import FrameType
@@ -17,8 +18,10 @@ import pytest
 
 from protocol.audio_payload import AudioPayload
 from protocol.control import ControlCounters, OtherVersion, ReceivedMessage
+from protocol.identity.key import OwnerKey
+from protocol.identity.proof import connection_words, proof_fits, prove_identity
 from protocol.identity.transfer import offer_identity
-from protocol.interfaces import EndCause, PacketCost, ReceivedPacket, ReceptionReport, SessionEnd
+from protocol.interfaces import EndCause, LinkBinding, PacketCost, ReceivedPacket, ReceptionReport, SessionEnd
 from protocol.messages import (
     MAX_CHUNK_BYTES,
     MAX_MESSAGE_BYTES,
@@ -314,6 +317,25 @@ def test_a_flood_from_strangers_does_not_stop_the_sound(lab: LinkLab, speech_pac
     received, dropped = asyncio.run(run())
     assert received == 40
     assert dropped > 1000
+
+
+def test_both_ends_bind_proofs_to_the_same_connection_and_no_other(lab: LinkLab) -> None:
+    async def run() -> list[LinkBinding | None]:
+        bindings: list[LinkBinding | None] = []
+        for _ in range(2):
+            async with lab.pair() as links:
+                bindings += [link.binding for link in links]
+        return bindings
+
+    alice, bob, again, _ = asyncio.run(run())
+    assert alice is not None
+    assert bob is not None
+    assert again is not None
+    assert alice == replace(bob, is_offerer=True)
+    proof = prove_identity(bob, OwnerKey.generate(), "c0" * 32)
+    assert proof_fits(alice, proof)
+    assert not proof_fits(again, proof), "a replay in another call"
+    assert connection_words(alice) == connection_words(bob) != connection_words(again)
 
 
 def test_garbage_on_the_control_channel_is_dropped_and_counted(lab: LinkLab) -> None:

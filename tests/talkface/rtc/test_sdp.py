@@ -7,6 +7,7 @@ import pytest
 from talkface.rtc.sdp import (
     MAX_SDP_BYTES,
     MAX_SDP_CANDIDATES,
+    certificate_sha256,
     check_remote_sdp,
     first_candidate,
     outgoing_sdp,
@@ -67,3 +68,24 @@ def test_detour_replaces_every_candidate() -> None:
 def test_detour_needs_an_ipv4_address() -> None:
     with pytest.raises(ValueError, match="no IPv4 host candidate"):
         first_candidate("v=0\r\na=candidate:1 1 udp 2130706431 fd00::7 1000 typ host\r\n")
+
+
+DIGEST = ":".join(["AB"] * 32)
+FINGERPRINT = f"a=fingerprint:sha-256 {DIGEST}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sdp", "expected"),
+    [
+        (FINGERPRINT, b"\xab" * 32),
+        (FINGERPRINT + FINGERPRINT.lower(), b"\xab" * 32),
+        ("v=0\r\n", None),
+        (FINGERPRINT + FINGERPRINT.replace("AB", "CD", 1), None),
+        (FINGERPRINT + f"a=fingerprint:sha-384 {DIGEST}\r\n", None),
+        (FINGERPRINT + f"A=Fingerprint:SHA-512 {DIGEST}\r\n", None),
+        (f"a=fingerprint:sha-1 {DIGEST}\r\n", None),
+        ("a=fingerprint:sha-256 AB:CD\r\n", None),
+    ],
+)
+def test_a_call_is_bound_to_the_only_certificate_that_a_description_allows(sdp: str, expected: bytes | None) -> None:
+    assert certificate_sha256(sdp) == expected
