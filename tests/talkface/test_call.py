@@ -47,7 +47,7 @@ from talkface_core.face.model import TalkfaceModel
 
 pytestmark = pytest.mark.timeout(120)
 
-SECRET = "a secret"
+SECRET = "a-secret-of-tests-4Qz9"
 
 
 class SilentProgress:
