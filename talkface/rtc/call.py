@@ -118,6 +118,21 @@ class _Meeting:
         return cls(generation, asyncio.Queue(4))
 
 
+class _Meetings:
+    """The negotiation that counts; a server that starts one after the other is passed over."""
+
+    def __init__(self) -> None:
+        self.current = _Meeting.new(-1)
+        self._rate = TokenBucket(MEETINGS_BURST, MEETINGS_PER_S)
+
+    def begin(self, generation: int, now_us: int) -> bool:
+        """A new one; False when there are too many."""
+        if not self._rate.take(1, now_us / 1e6):
+            return False
+        self.current = _Meeting.new(generation)
+        return True
+
+
 class CallState(enum.Enum):
     """What a call is doing, for people."""
 
@@ -157,9 +172,8 @@ class RtcCall(Generic[L]):
         """The link in use; None before the first."""
         self.reconnects = 0
         self.state = CallState.WAITING
-        self._meeting = _Meeting.new(-1)
+        self._meetings = _Meetings()
         self._presence = PeerPresence()
-        self._meetings = TokenBucket(MEETINGS_BURST, MEETINGS_PER_S)
         self._attempt: asyncio.Task[L] | None = None
         self._addresses = frozenset(self._watch.addresses())
         self._retry_at_us: int | None = None
@@ -256,17 +270,16 @@ class RtcCall(Generic[L]):
             return
         if isinstance(event, PeerJoined):
             self._presence.came()
-            if not self._meetings.take(1, self._clock.now_us() / 1e6):
+            if not self._meetings.begin(event.generation, self._clock.now_us()):
                 logger.warning("signalling: too many meetings, one is passed over")
                 return
-            self._meeting = _Meeting.new(event.generation)
             self._cancel_attempt()
             if not self._is_alive(self._clock.now_us()):
                 self._show(CallState.INTERRUPTED if self.link else CallState.CONNECTING)
-            self._attempt = asyncio.ensure_future(self._negotiate(event, self._meeting.descriptions))
+            self._attempt = asyncio.ensure_future(self._negotiate(event, self._meetings.current.descriptions))
             return
-        if event.generation == self._meeting.generation and not self._meeting.descriptions.full():
-            self._meeting.descriptions.put_nowait(event)
+        if event.generation == self._meetings.current.generation and not self._meetings.current.descriptions.full():
+            self._meetings.current.descriptions.put_nowait(event)
 
     # --- one attempt ---
 
