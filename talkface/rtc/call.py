@@ -26,11 +26,11 @@ from protocol.errors import (
     SignallingUnreachableError,
 )
 from protocol.interfaces import Clock
-from protocol.rate_limit import TokenBucket
 from protocol.signalling.messages import Description, DescriptionKind, PeerJoined, PeerLeft
 from talkface.rtc.errors import LinkError, PeerGoneError
 from talkface.rtc.link_life import LinkState
 from talkface.rtc.local_addresses import host_addresses
+from talkface.rtc.meetings import Meetings
 from talkface.rtc.peer_presence import PeerPresence
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,6 @@ CLOSED_GRACE_S = 1.0
 FIRST_ATTEMPT_S = 30.0
 RETRY_ATTEMPT_S = 12.0
 """Longest attempt to reconnect; five round trips of 2 s fit."""
-MEETINGS_BURST, MEETINGS_PER_S = 16, 0.5
-"""Each makes a connection: a server that announces one after the other must not starve the one in use."""
 _SIGNALLING_RETRIES_S = (0.1, 0.3, 0.5, 1.0)
 _RETRYABLE = (SignallingUnreachableError, RateLimitedError, ServerBusyError)
 
@@ -105,34 +103,6 @@ class PathWatch:
 REAL_PATH = PathWatch()
 
 
-@dataclass(frozen=True, slots=True)
-class _Meeting:
-    """One negotiation with the peer."""
-
-    generation: int
-    descriptions: asyncio.Queue[Description]
-    """Of the peer, for this generation."""
-
-    @classmethod
-    def new(cls, generation: int) -> _Meeting:
-        return cls(generation, asyncio.Queue(4))
-
-
-class _Meetings:
-    """The negotiation that counts; a server that starts one after the other is passed over."""
-
-    def __init__(self) -> None:
-        self.current = _Meeting.new(-1)
-        self._rate = TokenBucket(MEETINGS_BURST, MEETINGS_PER_S)
-
-    def begin(self, generation: int, now_us: int) -> bool:
-        """A new one; False when there are too many."""
-        if not self._rate.take(1, now_us / 1e6):
-            return False
-        self.current = _Meeting.new(generation)
-        return True
-
-
 class CallState(enum.Enum):
     """What a call is doing, for people."""
 
@@ -172,7 +142,7 @@ class RtcCall(Generic[L]):
         """The link in use; None before the first."""
         self.reconnects = 0
         self.state = CallState.WAITING
-        self._meetings = _Meetings()
+        self._meetings = Meetings()
         self._presence = PeerPresence()
         self._attempt: asyncio.Task[L] | None = None
         self._addresses = frozenset(self._watch.addresses())

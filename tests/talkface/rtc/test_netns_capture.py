@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from talkface.rtc.capture import CapturedDatagram, read_pcap, sum_bytes
 from talkface.rtc.rtcp import GOODBYE
+from talkface.rtc.wire.capture import CapturedDatagram, read_pcap, sum_bytes
 from talkface.rtc.wire.datagram import DatagramKind, datagram_kind
 
 PEER = Path(__file__).with_name("netns_peer.py")

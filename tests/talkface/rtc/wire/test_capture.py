@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from talkface.rtc.capture import main, measure_rates, read_pcap, sum_bytes
+from talkface.rtc.wire.capture import main, measure_rates, read_pcap, sum_bytes
 from talkface.rtc.wire.datagram import DatagramKind
 
 RTP = b"\x80\xe0" + bytes(10) + bytes(58) + bytes(10)

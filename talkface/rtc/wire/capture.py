@@ -4,7 +4,7 @@ The independent witness for the wire meter: it sees what the kernel put on the i
 What is encrypted stays so: an RTP payload (sound, style, redundancy) is one number here.
 
     tcpdump -i lo -w call.pcap udp         # during a call
-    python -m talkface.rtc.capture call.pcap   # what each sender cost
+    python -m talkface.rtc.wire.capture call.pcap   # what each sender cost
 """
 
 from __future__ import annotations
@@ -177,7 +177,9 @@ def sum_bytes(datagrams: Iterable[CapturedDatagram], srtp_tag_bytes: int) -> dic
 
 def main(arguments: list[str] | None = None) -> int:
     """Print, as JSON, what each sender of RTP in a capture cost; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m talkface.rtc.capture", description="What a captured call cost.")
+    parser = argparse.ArgumentParser(
+        prog="python -m talkface.rtc.wire.capture", description="What a captured call cost."
+    )
     parser.add_argument("pcap", type=Path, help="classic pcap file, as tcpdump -w writes")
     parser.add_argument("--srtp-tag-bits", type=int, default=80, choices=(32, 80), help="32 for the minimum preset")
     parser.add_argument("--packet-ms", type=int, default=60, help="sound per packet; 120 for the minimum preset")
