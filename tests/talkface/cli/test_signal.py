@@ -51,9 +51,11 @@ def test_serves_until_told_to_stop(number: signal.Signals) -> None:
     async def meet(url: str) -> None:
         async with (
             SignallingClient(url, room="kitchen", secret="tea") as ann,
-            SignallingClient(url, room="kitchen", secret="tea"),
+            SignallingClient(url, room="kitchen", secret="tea") as bob,
         ):
-            assert await ann.next_event() == PeerJoined(generation=1, is_offerer=True)
+            # The exchange of a key takes both.
+            events = await asyncio.gather(ann.next_event(), bob.next_event())
+            assert events[0] == PeerJoined(generation=1, is_offerer=True)
 
     with running("--host", "127.0.0.1", "--port", "0") as (process, line):
         match = re.fullmatch(r"signalling server at (ws://127\.0\.0\.1:\d+), Ctrl-C stops it\n", line)
