@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from talkface_core.judges import efficientnet
 from training.loss.config import LossConfig as LossConfig
 from training.loss.config import require
 
@@ -326,5 +325,8 @@ class TrainConfig:
     def trained_against(self) -> frozenset[str]:
         """Kinds of trained networks that losses or discriminators look through: no judges of what comes out."""
         has_critic = self.loss.adversarial > 0 or self.loss.mouth_adversarial > 0
+        # Here, for --help and the doctor read a config without the time and memory that torch takes.
+        from talkface_core.judges import efficientnet
+
         projected = {efficientnet.KIND} if has_critic and self.model.discriminator == "projected" else set()
         return frozenset(self.loss.networks()) | projected
