@@ -37,6 +37,7 @@ from talkface.side.ending import CallEnding
 from talkface.side.observer import SideObserver
 from talkface.side.preparation import PreparedSide, SidePreparation
 from talkface.side.record import SideRecord
+from talkface.terminal import say
 from talkface_core.errors import CoreError
 
 HELLO_LIMIT_S = 30.0
@@ -83,7 +84,7 @@ def _run(options: SideOptions) -> SideRecord:
     if options.events:
         return asyncio.run(CallSide(options, JsonProgress()).run())
     if invitation is not None:
-        print(f"Send this line to the other person, by a way that you trust:\n\n    {invitation}\n", flush=True)
+        say(f"Send this line to the other person, by a way that you trust:\n\n    {invitation}\n")
     with ConsoleProgress() as progress:
         return asyncio.run(CallSide(options, progress).run())
 
